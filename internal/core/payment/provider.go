@@ -1,0 +1,147 @@
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Provider is one account at one payment provider.
+//
+// Every method but Verify makes network calls, so each refuses a context that
+// is inside a database transaction. An error is one of: a *RejectedError (the
+// provider decided, and repeating the call changes nothing), ErrNotFound, or
+// anything else, which means the outcome is unknown: the call may have taken
+// effect, and only asking the provider tells.
+type Provider interface {
+	// Name is the provider's name in URLs and rows: "stripe".
+	Name() string
+	// Account is the configured account's name in URLs and rows.
+	Account() string
+
+	// CreateCheckout opens a hosted payment page. The attempt's id is the
+	// idempotency key, so repeating the call within KeyMemory returns the same
+	// page. A page found already expired or paid is returned with its Facts.
+	CreateCheckout(ctx context.Context, in CheckoutRequest) (Checkout, error)
+	// FetchCheckout asks what has become of a page.
+	FetchCheckout(ctx context.Context, ref string) (Checkout, error)
+	// CloseCheckout makes sure that the page takes no more money and returns
+	// what it found: a page that was paid meanwhile comes back with that fact
+	// and without an error.
+	CloseCheckout(ctx context.Context, ref string) (Checkout, error)
+
+	// Fetch resolves an inbox row of class pointer into observations.
+	Fetch(ctx context.Context, p Pointer) ([]Observation, error)
+	// Refund asks for money to go back to the payer. The request's id is the
+	// idempotency key.
+	Refund(ctx context.Context, in RefundRequest) ([]Observation, error)
+
+	// Verify checks a webhook over its raw bytes at the time now, and extracts
+	// what it says. It makes no network call of its own. A *VerifyError means
+	// that the request is not from the provider or not for this account.
+	Verify(now time.Time, header http.Header, body []byte) (Receipt, error)
+
+	// KeyMemory is how long the provider remembers an idempotency key, with
+	// slack; past it a repeated call would be a new one.
+	KeyMemory() time.Duration
+}
+
+// CheckoutRequest describes a hosted payment page. Amounts are minor units.
+type CheckoutRequest struct {
+	AttemptID   uuid.UUID
+	OrderID     uuid.UUID
+	Currency    string
+	Lines       []CheckoutLine
+	Email       string    // prefilled for the payer, may be empty
+	SuccessURL  string    // where the payer's browser returns after paying
+	CancelURL   string    // where it returns otherwise
+	ExpiresAt   time.Time // UTC; the provider's own limits apply
+	Description string
+}
+
+// CheckoutLine is one thing on the page.
+type CheckoutLine struct {
+	Name  string
+	Price int64 // minor units
+}
+
+// Checkout is a hosted payment page as the provider described it.
+type Checkout struct {
+	Ref       string // the provider's id of the page
+	URL       string // where to send the payer; empty when it is not open
+	ExpiresAt time.Time
+	Open      bool
+	// Facts is what the description proves beyond the page being open: that it
+	// expired, or that money was taken.
+	Facts []Observation
+}
+
+// RefundRequest asks for Amount minor units of a payment to go back.
+type RefundRequest struct {
+	RequestID uuid.UUID
+	PaymentID string
+	Amount    int64
+	Currency  string
+}
+
+// Pointer is what a row of class pointer points at.
+type Pointer struct {
+	EventType string
+	ObjectID  string
+}
+
+// Receipt is a verified webhook, reduced to what the inbox stores.
+type Receipt struct {
+	EventID   string // printable ASCII, at most 255 bytes
+	EventType string // printable ASCII
+	ObjectID  string // the provider's id of the object that the event is about
+	Class     Class
+	Applier   string // which Applier takes it: ApplierOrder
+	// Facts is what a row of class fact says. Empty for pointers, and for
+	// event types outside the adapter's table (Class ignored).
+	Facts []Observation
+	// Created is the provider's own time of the event.
+	Created time.Time
+}
+
+// Class says where a row's facts come from.
+type Class string
+
+// The classes of an inbox row.
+const (
+	ClassFact    Class = "fact"    // the signed body
+	ClassPointer Class = "pointer" // fetched after receipt
+	ClassReply   Class = "reply"   // an answer to a call of ours
+	ClassIgnored Class = "ignored" // an event type that we have no use for
+)
+
+// ApplierOrder names the Applier of orders, attempts, payments and refunds.
+const ApplierOrder = "order"
+
+// ErrNotFound says that the provider does not know the object.
+var ErrNotFound = errors.New("payment: the provider does not know this object")
+
+// RejectedError is a provider's definite no. Nothing happened there, and the
+// same call would be refused again.
+type RejectedError struct {
+	Provider string
+	Code     string // the provider's own code
+	Message  string // the provider's own words
+}
+
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("payment: %s refused: %s (%s)", e.Provider, e.Message, e.Code)
+}
+
+// VerifyError says why a webhook is refused. Reason is a short fixed word for
+// counters: "signature", "stale", "malformed", "account", "mode".
+type VerifyError struct {
+	Reason string
+	Detail string
+}
+
+func (e *VerifyError) Error() string { return "payment: webhook refused: " + e.Reason + ": " + e.Detail }
