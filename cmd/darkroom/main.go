@@ -1,0 +1,23 @@
+// Command darkroom opens photographs from strangers on behalf of proofroom,
+// which starts and stops it; there is nothing to run by hand. It talks over
+// its standard input and output and ends when its input ends.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"proofroom/internal/darkroom"
+	"proofroom/internal/darkroom/confine"
+)
+
+func main() {
+	if len(os.Args) > 1 {
+		fmt.Fprintln(os.Stderr, "darkroom takes no arguments: proofroom starts it and sends it photographs.")
+		os.Exit(2)
+	}
+	if err := darkroom.Serve(os.Stdin, os.Stdout, confine.Renew); err != nil {
+		fmt.Fprintln(os.Stderr, "darkroom:", err)
+		os.Exit(1)
+	}
+}
