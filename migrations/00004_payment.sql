@@ -1,0 +1,59 @@
+-- +goose Up
+INSERT INTO schema_support VALUES (4, 4);
+
+-- What providers said: the one queue. Bodies are kept as received; columns that
+-- are filled from outside are bytea or checked ASCII, so that no row can make
+-- the statement fail that stores its neighbours.
+CREATE TABLE inbox (
+  id              uuid PRIMARY KEY,
+  provider        text NOT NULL,
+  account         text NOT NULL,
+  event_id        text NOT NULL,
+  object_id       text NOT NULL,
+  event_type      text NOT NULL,
+  class           text NOT NULL CHECK (class IN ('fact', 'pointer', 'reply', 'ignored')),
+  applier         text NOT NULL,
+  state           text NOT NULL CHECK (state IN ('received', 'fetching', 'failed', 'done', 'ignored', 'dead')),
+  -- The observations, as JSON. NULL until a pointer was fetched.
+  facts           bytea,
+  ready           boolean NOT NULL,
+  again           boolean NOT NULL DEFAULT false,
+  -- Lease of the fetch: a worker's result counts only at its own term.
+  term            int NOT NULL DEFAULT 0,
+  fetch_until     timestamptz,
+  fetched_at      timestamptz,
+  attempts        int NOT NULL DEFAULT 0,
+  next_attempt_at timestamptz NOT NULL DEFAULT app_now(),
+  note            text NOT NULL DEFAULT '',
+  headers         bytea NOT NULL DEFAULT '',
+  body            bytea NOT NULL DEFAULT '' ,
+  said_at         timestamptz,
+  received_at     timestamptz NOT NULL DEFAULT app_now(),
+  done_at         timestamptz,
+  CONSTRAINT uq_inbox_event UNIQUE (provider, account, event_id, object_id),
+  CONSTRAINT inbox_ready CHECK (NOT ready OR facts IS NOT NULL OR class = 'ignored'),
+  CONSTRAINT inbox_terminal CHECK ((state IN ('done', 'ignored', 'dead')) = (done_at IS NOT NULL))
+) WITH (autovacuum_analyze_threshold = 500, autovacuum_analyze_scale_factor = 0.02);
+ALTER TABLE inbox ALTER COLUMN body SET COMPRESSION lz4;
+
+-- Rows to apply, and rows to fetch first. Only open rows are in them, so a
+-- claim costs the same whatever the table's size.
+CREATE INDEX inbox_due ON inbox (next_attempt_at, id) WHERE state IN ('received', 'failed') AND ready;
+CREATE INDEX inbox_unfetched ON inbox (next_attempt_at, id) WHERE state IN ('received', 'failed', 'fetching') AND NOT ready;
+CREATE INDEX inbox_object ON inbox (object_id);
+
+-- A capped sample of refused webhooks, for the operator who set a wrong secret.
+CREATE TABLE webhook_samples (
+  slot        int PRIMARY KEY CHECK (slot BETWEEN 0 AND 99),
+  provider    text NOT NULL,
+  account     text NOT NULL,
+  reason      text NOT NULL,
+  detail      text NOT NULL,
+  body        bytea NOT NULL,
+  received_at timestamptz NOT NULL DEFAULT app_now()
+);
+
+GRANT SELECT, INSERT, UPDATE ON inbox, webhook_samples TO proofroom_app;
+
+-- +goose Down
+SELECT 1;

@@ -1,0 +1,194 @@
+-- +goose Up
+INSERT INTO schema_support VALUES (5, 5);
+
+CREATE TABLE orders (
+  id            uuid PRIMARY KEY,
+  event_id      uuid NOT NULL REFERENCES events,
+  creator_id    uuid NOT NULL REFERENCES accounts,
+  buyer_account uuid REFERENCES accounts,
+  buyer_guest   uuid REFERENCES guest_sessions,
+  buyer_id      uuid NOT NULL GENERATED ALWAYS AS (coalesce(buyer_account, buyer_guest)) STORED,
+  email         text NOT NULL DEFAULT '',
+  currency      text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+  gross         bigint NOT NULL CHECK (gross >= 0),
+  commission    bigint NOT NULL,
+  cart          bytea NOT NULL, -- fingerprint of the lines: the same cart again
+  -- Derive's last result; nothing else writes it.
+  state         text NOT NULL DEFAULT 'created' CHECK (state IN
+    ('created', 'awaiting_payment', 'paid', 'partially_refunded', 'refunded', 'disputed', 'expired', 'canceled', 'review')),
+  review        text NOT NULL DEFAULT '', -- why a person must look
+  refunded      bigint NOT NULL DEFAULT 0,
+  created_at    timestamptz NOT NULL DEFAULT app_now(),
+  paid_at       timestamptz,
+  changed_at    timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT order_buyer CHECK (num_nonnulls(buyer_account, buyer_guest) = 1),
+  CONSTRAINT order_commission CHECK (commission BETWEEN 0 AND gross),
+  CONSTRAINT order_refunded CHECK (refunded BETWEEN 0 AND gross)
+) WITH (fillfactor = 60, autovacuum_analyze_threshold = 500, autovacuum_analyze_scale_factor = 0.02);
+CREATE INDEX orders_buyer ON orders (buyer_id, id);
+CREATE INDEX orders_event ON orders (event_id, id);
+
+CREATE TABLE order_lines (
+  id         uuid PRIMARY KEY,
+  order_id   uuid NOT NULL REFERENCES orders,
+  ordinal    int NOT NULL,
+  kind       text NOT NULL CHECK (kind IN ('photo', 'bundle', 'event')),
+  event_id   uuid NOT NULL,
+  photo_id   uuid,
+  name       text NOT NULL,
+  price      bigint NOT NULL CHECK (price >= 0),
+  commission bigint NOT NULL,
+  CONSTRAINT uq_order_line UNIQUE (order_id, ordinal),
+  CONSTRAINT line_commission CHECK (commission BETWEEN 0 AND price),
+  CONSTRAINT line_subject CHECK ((kind = 'event') = (photo_id IS NULL))
+);
+
+-- What a buyer is about to pay for. One open claim per buyer and thing.
+CREATE TABLE reservations (
+  order_id    uuid NOT NULL REFERENCES orders,
+  buyer_id    uuid NOT NULL,
+  event_id    uuid NOT NULL,
+  photo_id    uuid,
+  released_at timestamptz
+);
+CREATE INDEX reservations_order ON reservations (order_id);
+CREATE UNIQUE INDEX uq_reservation_photo ON reservations (photo_id, buyer_id) WHERE released_at IS NULL AND photo_id IS NOT NULL;
+CREATE UNIQUE INDEX uq_reservation_event ON reservations (event_id, buyer_id) WHERE released_at IS NULL AND photo_id IS NULL;
+
+-- Orders that somebody must look after: removed once nothing is awaited. It is
+-- a table of its own so that the orders' own updates stay HOT.
+CREATE TABLE open_orders (
+  order_id      uuid PRIMARY KEY REFERENCES orders,
+  checks        int NOT NULL DEFAULT 0,
+  next_check_at timestamptz NOT NULL
+);
+CREATE INDEX open_orders_due ON open_orders (next_check_at);
+
+-- A try to have an order paid: one hosted page at one provider.
+CREATE TABLE attempts (
+  id           uuid PRIMARY KEY,
+  order_id     uuid NOT NULL REFERENCES orders,
+  ordinal      int NOT NULL,
+  provider     text NOT NULL,
+  account      text NOT NULL,
+  provider_ref text,
+  url          text NOT NULL DEFAULT '',
+  status       text NOT NULL DEFAULT 'open' CHECK (status IN
+    ('open', 'processing', 'failed', 'expired', 'closed', 'abandoned', 'succeeded')),
+  expires_at   timestamptz,
+  created_at   timestamptz NOT NULL DEFAULT app_now(),
+  changed_at   timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT uq_attempt_ref UNIQUE (provider, account, provider_ref),
+  CONSTRAINT uq_attempt_ordinal UNIQUE (order_id, ordinal)
+) WITH (fillfactor = 70);
+
+-- Money that a provider says it took. Several per attempt are possible.
+CREATE TABLE payments (
+  provider   text NOT NULL,
+  account    text NOT NULL,
+  payment_id text NOT NULL,
+  order_id   uuid NOT NULL REFERENCES orders,
+  attempt_id uuid NOT NULL REFERENCES attempts,
+  status     text NOT NULL CHECK (status IN ('pending', 'failed', 'succeeded', 'reversed')),
+  amount     bigint NOT NULL CHECK (amount >= 0),
+  currency   text NOT NULL,
+  inbox_id   uuid NOT NULL, -- the observation that set the status
+  created_at timestamptz NOT NULL DEFAULT app_now(),
+  changed_at timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT uq_payment PRIMARY KEY (provider, account, payment_id)
+) WITH (fillfactor = 80);
+CREATE INDEX payments_order ON payments (order_id);
+
+-- Money that we want to give back.
+CREATE TABLE refund_requests (
+  id         uuid PRIMARY KEY,
+  order_id   uuid NOT NULL REFERENCES orders,
+  provider   text NOT NULL,
+  account    text NOT NULL,
+  payment_id text NOT NULL,
+  amount     bigint NOT NULL CHECK (amount > 0),
+  currency   text NOT NULL,
+  -- sale: of what was sold; surplus, excess, late: money that bought nothing.
+  kind       text NOT NULL CHECK (kind IN ('sale', 'surplus', 'excess', 'late')),
+  cause_kind text NOT NULL CHECK (cause_kind IN ('inbox', 'audit')),
+  cause_id   uuid NOT NULL,
+  state      text NOT NULL DEFAULT 'requested' CHECK (state IN ('requested', 'answered', 'rejected')),
+  note       text NOT NULL DEFAULT '',
+  sent_at    timestamptz,
+  created_at timestamptz NOT NULL DEFAULT app_now(),
+  changed_at timestamptz NOT NULL DEFAULT app_now(),
+  FOREIGN KEY (provider, account, payment_id) REFERENCES payments
+);
+CREATE INDEX refund_requests_order ON refund_requests (order_id);
+-- Money that bought nothing goes back once.
+CREATE UNIQUE INDEX uq_refund_request_auto ON refund_requests (provider, account, payment_id, kind) WHERE kind <> 'sale';
+
+-- Refunds as the provider knows them.
+CREATE TABLE refunds (
+  provider   text NOT NULL,
+  account    text NOT NULL,
+  refund_id  text NOT NULL,
+  order_id   uuid NOT NULL REFERENCES orders,
+  payment_id text NOT NULL,
+  request_id uuid REFERENCES refund_requests, -- NULL: begun at the provider
+  status     text NOT NULL CHECK (status IN ('pending', 'succeeded', 'failed', 'canceled')),
+  amount     bigint NOT NULL CHECK (amount > 0),
+  currency   text NOT NULL,
+  inbox_id   uuid NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT app_now(),
+  changed_at timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT uq_refund PRIMARY KEY (provider, account, refund_id),
+  CONSTRAINT uq_refund_of_request UNIQUE (request_id)
+);
+CREATE INDEX refunds_order ON refunds (order_id);
+
+-- What depended on the world of its day, decided once.
+CREATE TABLE decisions (
+  order_id   uuid NOT NULL REFERENCES orders,
+  subject    text NOT NULL,
+  value      text NOT NULL,
+  inbox_id   uuid NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT uq_decision PRIMARY KEY (order_id, subject)
+);
+CREATE TRIGGER decisions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON decisions
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Each change of an order's state, for the order's page and for proofs.
+CREATE TABLE order_history (
+  order_id   uuid NOT NULL REFERENCES orders,
+  seq        int NOT NULL,
+  state      text NOT NULL,
+  cause_kind text NOT NULL CHECK (cause_kind IN ('checkout', 'inbox', 'audit', 'sweep')),
+  cause_id   uuid NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT app_now(),
+  PRIMARY KEY (order_id, seq)
+);
+CREATE TRIGGER order_history_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON order_history
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Answers to requests that must not have their effect twice.
+CREATE TABLE idempotency_keys (
+  actor_id    uuid NOT NULL,
+  operation   text NOT NULL,
+  key         text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+  fingerprint bytea NOT NULL,
+  state       text NOT NULL CHECK (state IN ('running', 'done')),
+  term        int NOT NULL DEFAULT 1,
+  lease_until timestamptz NOT NULL,
+  subject_id  uuid, -- the row that the request made, to resume from
+  status      int,
+  body        bytea,
+  created_at  timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT uq_idempotency_key PRIMARY KEY (actor_id, operation, key),
+  CONSTRAINT idempotency_done CHECK ((state = 'done') = (status IS NOT NULL AND body IS NOT NULL))
+);
+CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
+
+GRANT SELECT, INSERT, UPDATE ON orders, order_lines, reservations, open_orders, attempts, payments,
+  refund_requests, refunds, idempotency_keys TO proofroom_app;
+GRANT DELETE ON open_orders, idempotency_keys TO proofroom_app;
+GRANT SELECT, INSERT ON decisions, order_history TO proofroom_app;
+
+-- +goose Down
+SELECT 1;

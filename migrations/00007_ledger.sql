@@ -1,0 +1,119 @@
+-- +goose Up
+INSERT INTO schema_support VALUES (7, 7);
+
+-- Who money belongs to. A debit is positive: money in a clearing account, or
+-- owed to us; a minus on a creator's or the platform's account is owed to them.
+CREATE TABLE ledger_accounts (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  kind       text NOT NULL CHECK (kind IN ('clearing', 'revenue', 'fees', 'pending', 'available', 'held',
+    'debt', 'in_flight', 'suspense', 'credit', 'write_off')),
+  creator_id uuid REFERENCES accounts,
+  provider   text NOT NULL DEFAULT '',
+  account    text NOT NULL DEFAULT '',
+  currency   text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+  CONSTRAINT uq_ledger_account UNIQUE NULLS NOT DISTINCT (kind, creator_id, provider, account, currency),
+  CONSTRAINT ledger_account_owner CHECK ((kind IN ('pending', 'available', 'held', 'debt')) = (creator_id IS NOT NULL))
+);
+
+CREATE TABLE ledger_entries (
+  id         uuid PRIMARY KEY,
+  key        text NOT NULL,
+  kind       text NOT NULL,
+  order_id   uuid,
+  gross      bigint NOT NULL CHECK (gross > 0),
+  currency   text NOT NULL,
+  cause_kind text NOT NULL CHECK (cause_kind IN ('inbox', 'audit', 'lease')),
+  cause_id   uuid NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT app_now()
+) WITH (autovacuum_analyze_threshold = 500, autovacuum_analyze_scale_factor = 0.02);
+CREATE UNIQUE INDEX uq_ledger_entry ON ledger_entries (key);
+CREATE INDEX ledger_entries_order ON ledger_entries (order_id);
+
+CREATE TABLE ledger_postings (
+  entry_id   uuid NOT NULL,
+  seq        smallint NOT NULL,
+  account_id bigint NOT NULL,
+  currency   text NOT NULL,
+  amount     bigint NOT NULL CHECK (amount <> 0),
+  -- Snapshot horizon for whatever reads "since": sequences are not commit order.
+  xid        xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  PRIMARY KEY (entry_id, seq)
+) WITH (autovacuum_analyze_threshold = 500, autovacuum_analyze_scale_factor = 0.02);
+CREATE INDEX ledger_postings_account ON ledger_postings (account_id);
+
+-- What a creator has, moved only by the sums of entries really inserted.
+CREATE TABLE wallets (
+  creator_id uuid NOT NULL,
+  currency   text NOT NULL,
+  pending    bigint NOT NULL DEFAULT 0 CONSTRAINT wallet_pending CHECK (pending >= 0),
+  available  bigint NOT NULL DEFAULT 0 CONSTRAINT wallet_available CHECK (available >= 0),
+  held       bigint NOT NULL DEFAULT 0 CONSTRAINT wallet_held CHECK (held >= 0),
+  debt       bigint NOT NULL DEFAULT 0 CONSTRAINT wallet_debt CHECK (debt >= 0),
+  PRIMARY KEY (creator_id, currency)
+) WITH (fillfactor = 20);
+
+-- An entry is whole from its first moment: all its postings come in the
+-- statement that makes it, at least two, and add up to zero per currency.
+-- +goose StatementBegin
+CREATE FUNCTION ledger_postings_check() RETURNS trigger LANGUAGE plpgsql
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+  IF EXISTS (SELECT FROM fresh GROUP BY entry_id, currency HAVING sum(amount) <> 0) THEN
+    RAISE EXCEPTION 'a ledger entry does not add up to zero' USING ERRCODE = 'PR004';
+  END IF;
+  IF EXISTS (
+    SELECT FROM (SELECT entry_id, count(*) AS n FROM fresh GROUP BY entry_id) f
+    WHERE f.n < 2 OR f.n <> (SELECT count(*) FROM ledger_postings p WHERE p.entry_id = f.entry_id)
+  ) THEN
+    RAISE EXCEPTION 'postings join an entry only in the statement that makes it, two or more at once' USING ERRCODE = 'PR005';
+  END IF;
+  IF EXISTS (
+    SELECT FROM fresh f
+    WHERE NOT EXISTS (SELECT FROM ledger_accounts a WHERE a.id = f.account_id AND a.currency = f.currency)
+       OR NOT EXISTS (SELECT FROM ledger_entries e WHERE e.id = f.entry_id AND e.currency = f.currency)
+  ) THEN
+    RAISE EXCEPTION 'a posting names no entry or no account of its currency' USING ERRCODE = 'PR006';
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE FUNCTION ledger_entries_check() RETURNS trigger LANGUAGE plpgsql
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+  IF EXISTS (SELECT FROM fresh f WHERE NOT EXISTS (SELECT FROM ledger_postings p WHERE p.entry_id = f.id)) THEN
+    RAISE EXCEPTION 'a ledger entry came without postings' USING ERRCODE = 'PR007';
+  END IF;
+  RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER ledger_postings_balance AFTER INSERT ON ledger_postings
+  REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION ledger_postings_check();
+CREATE TRIGGER ledger_entries_whole AFTER INSERT ON ledger_entries
+  REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION ledger_entries_check();
+CREATE TRIGGER ledger_postings_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_postings
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_entries_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_entries
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_accounts_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_accounts
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+GRANT SELECT, INSERT ON ledger_accounts, ledger_entries, ledger_postings TO proofroom_app;
+GRANT SELECT, INSERT, UPDATE ON wallets TO proofroom_app;
+
+-- Messages to people. The row is the promise: one per order and kind, written
+-- in the transaction that makes it true.
+CREATE TABLE messages (
+  id         uuid PRIMARY KEY,
+  order_id   uuid NOT NULL,
+  kind       text NOT NULL CHECK (kind IN ('receipt', 'refund')),
+  recipient  text NOT NULL,
+  message_id text NOT NULL,
+  state      text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sending', 'sent', 'failed')),
+  inbox_id   uuid NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT uq_message_id UNIQUE (message_id)
+);
+CREATE UNIQUE INDEX uq_message ON messages (order_id, kind);
+GRANT SELECT, INSERT, UPDATE ON messages TO proofroom_app;
+
+-- +goose Down
+SELECT 1;
