@@ -108,8 +108,10 @@ CREATE TABLE refund_requests (
   payment_id text NOT NULL,
   amount     bigint NOT NULL CHECK (amount > 0),
   currency   text NOT NULL,
-  -- sale: of what was sold; surplus, excess, late: money that bought nothing.
-  kind       text NOT NULL CHECK (kind IN ('sale', 'surplus', 'excess', 'late')),
+  -- sale: of what was sold; covered: of lines that the buyer had already;
+  -- surplus, excess, late: money that bought nothing.
+  kind       text NOT NULL CHECK (kind IN ('sale', 'covered', 'surplus', 'excess', 'late')),
+  line_ids   uuid[] NOT NULL DEFAULT '{}', -- the lines it ends; empty: none, for money that bought nothing
   cause_kind text NOT NULL CHECK (cause_kind IN ('inbox', 'audit')),
   cause_id   uuid NOT NULL,
   state      text NOT NULL DEFAULT 'requested' CHECK (state IN ('requested', 'answered', 'rejected')),
