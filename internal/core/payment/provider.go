@@ -125,6 +125,11 @@ const ApplierOrder = "order"
 // ErrNotFound says that the provider does not know the object.
 var ErrNotFound = errors.New("payment: the provider does not know this object")
 
+// ErrStored says that the provider keeps a failure of its own under the call's
+// key and will repeat it for as long as it remembers the key. The call may have
+// taken effect, so the attempt is abandoned, never forgotten.
+var ErrStored = errors.New("payment: the provider repeats a stored failure for this key")
+
 // RejectedError is a provider's definite no. Nothing happened there, and the
 // same call would be refused again.
 type RejectedError struct {
