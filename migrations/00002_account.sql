@@ -14,13 +14,16 @@ CREATE TABLE accounts (
 
 -- A browser's sign-in. The cookie holds the secret, the row its hash.
 CREATE TABLE sessions (
-  token_hash bytea PRIMARY KEY,
+  id         uuid PRIMARY KEY,
   account_id uuid NOT NULL REFERENCES accounts,
+  token_hash bytea NOT NULL,
+  user_agent text NOT NULL DEFAULT '' CHECK (length(user_agent) <= 200),
   created_at timestamptz NOT NULL DEFAULT app_now(),
   expires_at timestamptz NOT NULL,
-  revoked_at timestamptz
+  revoked_at timestamptz,
+  CONSTRAINT uq_session_token UNIQUE (token_hash)
 );
-CREATE INDEX sessions_account ON sessions (account_id);
+CREATE INDEX sessions_account ON sessions (account_id, id);
 
 CREATE TABLE api_tokens (
   id         uuid PRIMARY KEY,
@@ -31,7 +34,7 @@ CREATE TABLE api_tokens (
   revoked_at timestamptz,
   CONSTRAINT uq_api_token UNIQUE (token_hash)
 );
-CREATE INDEX api_tokens_account ON api_tokens (account_id);
+CREATE INDEX api_tokens_account ON api_tokens (account_id, id);
 
 -- A buyer without an account: whoever holds the secret. Never an e-mail alone.
 CREATE TABLE guest_sessions (
@@ -42,7 +45,8 @@ CREATE TABLE guest_sessions (
   CONSTRAINT uq_guest_token UNIQUE (token_hash)
 );
 
--- One-time links: the first operator.
+-- One-time links: the first operator. Each instance that starts without an
+-- operator makes one of its own; of all of them one is ever used.
 CREATE TABLE setup_links (
   token_hash bytea PRIMARY KEY,
   purpose    text NOT NULL CHECK (purpose IN ('first-operator')),
@@ -50,6 +54,7 @@ CREATE TABLE setup_links (
   expires_at timestamptz NOT NULL,
   used_at    timestamptz
 );
+CREATE UNIQUE INDEX uq_setup_link_used ON setup_links (purpose) WHERE used_at IS NOT NULL;
 
 -- What operators did. A refund, an approval or a replay names its row here.
 CREATE TABLE audit_log (

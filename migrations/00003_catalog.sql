@@ -31,6 +31,9 @@ CREATE TABLE events (
   CONSTRAINT event_prices CHECK (NOT free OR (price_photo IS NULL AND price_event IS NULL))
 );
 CREATE INDEX events_creator ON events (creator_id, id);
+-- What everybody may browse.
+CREATE INDEX events_listed ON events (starts_at, id)
+  WHERE status = 'on_sale' AND visibility = 'public' AND deleted_at IS NULL;
 
 -- "Any 5 cost 20.00": a bundle of photographs of one event.
 CREATE TABLE price_bundles (
@@ -46,17 +49,24 @@ CREATE TABLE photos (
   creator_id   uuid NOT NULL REFERENCES accounts,
   sha256       bytea NOT NULL CHECK (length(sha256) = 32),
   name         text NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
-  state        text NOT NULL DEFAULT 'processing' CHECK (state IN ('processing', 'ready', 'unreadable', 'hidden', 'deleted')),
-  reason       text NOT NULL DEFAULT '', -- why it is unreadable
+  -- How far its development is. Whether people may see it is another matter.
+  state        text NOT NULL DEFAULT 'processing' CHECK (state IN ('processing', 'ready', 'unreadable')),
+  reason       text NOT NULL DEFAULT '', -- why it is unreadable, for its creator
   width        int NOT NULL DEFAULT 0,   -- as shown, after turning
   height       int NOT NULL DEFAULT 0,
   taken_local  timestamp,                -- the camera's wall time, no zone
   average      text NOT NULL DEFAULT '', -- #rrggbb
   created_at   timestamptz NOT NULL DEFAULT app_now(),
   changed_at   timestamptz NOT NULL DEFAULT app_now(),
-  CONSTRAINT uq_photo_bytes UNIQUE (event_id, sha256)
+  queued_at    timestamptz NOT NULL DEFAULT app_now(), -- when its development was last asked for
+  hidden_at    timestamptz,
+  deleted_at   timestamptz,
+  CONSTRAINT uq_photo_bytes UNIQUE (event_id, sha256),
+  CONSTRAINT photo_reason CHECK ((state = 'unreadable') = (reason <> '')),
+  CONSTRAINT photo_size CHECK ((state = 'ready') = (width > 0 AND height > 0))
 );
 CREATE INDEX photos_event ON photos (event_id, id);
+CREATE INDEX photos_processing ON photos (queued_at) WHERE state = 'processing';
 
 CREATE TRIGGER events_tombstoned BEFORE DELETE OR TRUNCATE ON events
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
@@ -65,18 +75,22 @@ CREATE TRIGGER photos_tombstoned BEFORE DELETE OR TRUNCATE ON photos
 
 -- Files of photographs: the original as it came, and what the darkroom made.
 CREATE TABLE blobs (
-  photo_id uuid NOT NULL REFERENCES photos,
-  kind     text NOT NULL CHECK (kind IN ('original', 'preview', '960', '480', 'placeholder')),
-  key      text NOT NULL,
-  format   text NOT NULL, -- media type
-  width    int NOT NULL DEFAULT 0,
-  height   int NOT NULL DEFAULT 0,
-  bytes    bigint NOT NULL,
-  sha256   bytea NOT NULL CHECK (length(sha256) = 32),
-  PRIMARY KEY (photo_id, kind)
+  photo_id   uuid NOT NULL REFERENCES photos,
+  kind       text NOT NULL CHECK (kind IN ('original', 'preview', '960', '480', 'placeholder')),
+  key        text NOT NULL,
+  format     text NOT NULL, -- media type
+  width      int NOT NULL DEFAULT 0,
+  height     int NOT NULL DEFAULT 0,
+  bytes      bigint NOT NULL CHECK (bytes > 0),
+  sha256     bytea NOT NULL CHECK (length(sha256) = 32),
+  created_at timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT uq_blob PRIMARY KEY (photo_id, kind)
 );
+CREATE TRIGGER blobs_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON blobs
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
-GRANT SELECT, INSERT, UPDATE ON events, photos, blobs TO proofroom_app;
+GRANT SELECT, INSERT, UPDATE ON events, photos TO proofroom_app;
+GRANT SELECT, INSERT ON blobs TO proofroom_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON price_bundles TO proofroom_app;
 
 -- +goose Down

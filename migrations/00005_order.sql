@@ -18,6 +18,7 @@ CREATE TABLE orders (
     ('created', 'awaiting_payment', 'paid', 'partially_refunded', 'refunded', 'disputed', 'expired', 'canceled', 'review')),
   review        text NOT NULL DEFAULT '', -- why a person must look
   refunded      bigint NOT NULL DEFAULT 0,
+  version       int NOT NULL DEFAULT 0, -- changes of state so far: order_history.seq
   created_at    timestamptz NOT NULL DEFAULT app_now(),
   paid_at       timestamptz,
   changed_at    timestamptz NOT NULL DEFAULT app_now(),
@@ -164,7 +165,7 @@ CREATE TABLE order_history (
   cause_kind text NOT NULL CHECK (cause_kind IN ('checkout', 'inbox', 'audit', 'sweep')),
   cause_id   uuid NOT NULL,
   created_at timestamptz NOT NULL DEFAULT app_now(),
-  PRIMARY KEY (order_id, seq)
+  CONSTRAINT uq_order_history PRIMARY KEY (order_id, seq)
 );
 CREATE TRIGGER order_history_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON order_history
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

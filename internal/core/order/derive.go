@@ -1,0 +1,332 @@
+package order
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"proofroom/internal/core/payment"
+)
+
+// Entry is a ledger entry that the facts call for. The ledger finds the shares
+// and buckets; the key makes it happen once.
+type Entry struct {
+	Key      string
+	Kind     string // the ledger's kinds: sale, refund, refund_undone, surplus, surplus_refunded
+	Payment  PaymentKey
+	Gross    int64
+	Currency string
+	Undoes   string
+	InboxID  uuid.UUID // the observation behind it
+}
+
+// WantedRefund is money that must go back without anybody asking.
+type WantedRefund struct {
+	Kind    RequestKind
+	Payment PaymentKey
+	Amount  int64
+	LineIDs []uuid.UUID
+	InboxID uuid.UUID
+}
+
+// Derived is what an order's facts mean.
+type Derived struct {
+	State    State
+	Reviews  []string // why a person must look, sorted
+	Refunded int64    // of the sale, by refunds that succeeded
+	Kept     *Payment // the payment that bought the order
+	// Choose is set when several payments could be the kept one and none is
+	// decided yet: the caller decides and derives again.
+	Choose []PaymentKey
+	// Late is set when money came for an order that had expired or was
+	// canceled, and it is not decided whether it is accepted.
+	Late bool
+	// Live says of each line whether its buyer should have it.
+	Live    map[uuid.UUID]bool
+	Entries []Entry
+	Refunds []WantedRefund
+}
+
+// Derive finds an order's state, and what should stand because of it. It looks
+// at nothing but its argument.
+func Derive(f *Facts) Derived {
+	d := Derived{Live: map[uuid.UUID]bool{}}
+	for subject, value := range f.Decisions {
+		if strings.HasPrefix(subject, DecideReview) {
+			d.Reviews = append(d.Reviews, value)
+		}
+	}
+	d.keep(f)
+	d.money(f)
+	d.refunds(f)
+	d.lines(f)
+	slices.Sort(d.Reviews)
+	d.Reviews = slices.Compact(d.Reviews)
+	d.State = d.state(f)
+	return d
+}
+
+// keep finds the payment that buys the order, if there is one.
+func (d *Derived) keep(f *Facts) {
+	var fit []*Payment
+	for i := range f.Payments {
+		if p := &f.Payments[i]; took(p) && fits(&f.Order, p) {
+			fit = append(fit, p)
+		}
+	}
+	if len(fit) == 0 {
+		return
+	}
+	if f.Order.lapsed() && f.Decisions[DecideLate] == "" && f.Decisions[DecideKept] == "" {
+		d.Late = true
+		return
+	}
+	if f.Decisions[DecideLate] == LateRefund {
+		return
+	}
+	if kept, ok := f.Decisions[DecideKept]; ok {
+		for _, p := range fit {
+			if p.Key.String() == kept {
+				d.Kept = p
+			}
+		}
+		return
+	}
+	if len(fit) == 1 {
+		d.Kept = fit[0]
+		return
+	}
+	for _, p := range fit {
+		d.Choose = append(d.Choose, p.Key)
+	}
+	slices.SortFunc(d.Choose, func(a, b PaymentKey) int { return strings.Compare(a.String(), b.String()) })
+}
+
+// took reports whether the payment's money was taken, at least once.
+func took(p *Payment) bool {
+	return p.Status == payment.PaymentSucceeded || p.Status == payment.PaymentReversed
+}
+
+// fits reports whether the payment is enough, in the order's currency.
+func fits(o *Order, p *Payment) bool { return p.Currency == o.Currency && p.Amount >= o.Gross }
+
+func (o *Order) lapsed() bool { return o.State == Expired || o.State == Canceled }
+
+// money names the entries for what came in.
+func (d *Derived) money(f *Facts) {
+	if d.Late || len(d.Choose) > 0 {
+		return // nothing is posted before it is decided
+	}
+	for i := range f.Payments {
+		p := &f.Payments[i]
+		if !took(p) || p.Amount == 0 && p != d.Kept {
+			continue
+		}
+		if p.Status == payment.PaymentReversed {
+			d.Reviews = append(d.Reviews, "payment "+p.Key.String()+" was reversed at the provider")
+		}
+		in := Entry{Kind: "surplus", Payment: p.Key, Currency: p.Currency, InboxID: p.InboxID}
+		switch {
+		case p == d.Kept:
+			if f.Order.Gross > 0 {
+				d.Entries = append(d.Entries, Entry{
+					Key: "sale:" + p.Key.String(), Kind: "sale", Payment: p.Key,
+					Gross: f.Order.Gross, Currency: p.Currency, InboxID: p.InboxID,
+				})
+			}
+			if excess := p.Amount - f.Order.Gross; excess > 0 {
+				in.Key, in.Gross = "excess:"+p.Key.String(), excess
+				d.Entries = append(d.Entries, in)
+				d.want(f, RefundExcess, p, excess, nil, p.InboxID)
+			}
+		case !fits(&f.Order, p):
+			in.Key, in.Gross = "surplus:"+p.Key.String(), p.Amount
+			d.Entries = append(d.Entries, in)
+			d.Reviews = append(d.Reviews, "payment "+p.Key.String()+" has another amount or currency than the order")
+		default:
+			kind := RefundSurplus
+			if f.Decisions[DecideLate] == LateRefund {
+				kind = RefundLate
+			}
+			in.Key, in.Gross = "surplus:"+p.Key.String(), p.Amount
+			d.Entries = append(d.Entries, in)
+			d.want(f, kind, p, p.Amount, nil, p.InboxID)
+		}
+	}
+}
+
+// want asks for a refund unless it was asked for, or the provider's own refunds
+// of the payment leave too little.
+func (d *Derived) want(f *Facts, kind RequestKind, p *Payment, amount int64, lines []uuid.UUID, inboxID uuid.UUID) {
+	for i := range f.Requests {
+		if r := &f.Requests[i]; r.Kind == kind && r.Payment == p.Key {
+			return
+		}
+	}
+	amount = min(amount, f.Refundable(p))
+	if amount > 0 {
+		d.Refunds = append(d.Refunds, WantedRefund{Kind: kind, Payment: p.Key, Amount: amount, LineIDs: lines, InboxID: inboxID})
+	}
+}
+
+// Refundable is what of a payment can still be asked back: what was taken less
+// refunds requested, pending and succeeded.
+func (f *Facts) Refundable(p *Payment) int64 {
+	left := p.Amount
+	for i := range f.Requests {
+		if r := &f.Requests[i]; r.Payment == p.Key && f.Active(r) {
+			left -= r.Amount
+		}
+	}
+	for i := range f.Refunds {
+		if r := &f.Refunds[i]; r.RequestID == nil && r.Payment() == p.Key && !undone(r) {
+			left -= r.Amount
+		}
+	}
+	return left
+}
+
+// Active reports whether a request stands: asked for, under way or done.
+func (f *Facts) Active(r *Request) bool {
+	if r.State == RequestRejected {
+		return false
+	}
+	for i := range f.Refunds {
+		if b := &f.Refunds[i]; b.RequestID != nil && *b.RequestID == r.ID && undone(b) {
+			return false
+		}
+	}
+	return true
+}
+
+func undone(r *Refund) bool {
+	return r.Status == payment.RefundFailed || r.Status == payment.RefundCanceled
+}
+
+// refunds names the entries for what went back. A refund is posted as soon as
+// the provider has it, since the provider takes it from our balance then; a
+// failed one is posted and undone, so that the order of arrival leaves no trace.
+func (d *Derived) refunds(f *Facts) {
+	if d.Late || len(d.Choose) > 0 {
+		return
+	}
+	for i := range f.Refunds {
+		r := &f.Refunds[i]
+		p := f.Payment(r.Payment())
+		if p == nil || !took(p) {
+			continue // nothing was posted that could be taken back
+		}
+		sale := d.Kept != nil && p.Key == d.Kept.Key
+		if r.RequestID != nil {
+			if q := f.Request(*r.RequestID); q != nil {
+				sale = q.Kind.ofSale()
+			}
+		}
+		e := Entry{Key: "refund:" + r.Key(), Kind: "surplus_refunded", Payment: p.Key, Gross: r.Amount, Currency: r.Currency, InboxID: r.InboxID}
+		if sale {
+			e.Kind = "refund"
+		}
+		d.Entries = append(d.Entries, e)
+		if undone(r) {
+			back := e
+			back.Key, back.Undoes = "refund_undone:"+r.Key(), e.Key
+			back.Kind = "surplus"
+			if sale {
+				back.Kind = "refund_undone"
+			}
+			d.Entries = append(d.Entries, back)
+		}
+		if sale && r.Status == payment.RefundSucceeded {
+			d.Refunded += r.Amount
+		}
+	}
+	if d.Refunded > f.Order.Gross {
+		d.Reviews = append(d.Reviews, "more was refunded than was paid")
+		d.Refunded = f.Order.Gross
+	}
+}
+
+// lines says which lines the buyer should have, and asks for money back for
+// those that the buyer had already.
+func (d *Derived) lines(f *Facts) {
+	if d.Kept == nil {
+		return
+	}
+	foreign := int64(0) // refunded by others than us, so without lines
+	for i := range f.Refunds {
+		if r := &f.Refunds[i]; r.RequestID == nil && r.Payment() == d.Kept.Key && !undone(r) {
+			foreign += r.Amount
+		}
+	}
+	ended := map[uuid.UUID]bool{}
+	for i := range f.Requests {
+		if r := &f.Requests[i]; r.Kind.ofSale() && f.Active(r) {
+			for _, id := range r.LineIDs {
+				ended[id] = true
+			}
+		}
+	}
+	allGone := foreign > 0 && foreign >= f.Order.Gross
+	if foreign > 0 && !allGone {
+		d.Reviews = append(d.Reviews, "part of the money was refunded at the provider: decide which lines end")
+	}
+	var had []uuid.UUID
+	var hadPrice int64
+	for i := range f.Lines {
+		l := &f.Lines[i]
+		if f.Decisions[DecideLine+l.ID.String()] != "" {
+			had = append(had, l.ID)
+			hadPrice += l.Price
+			ended[l.ID] = true
+		}
+		d.Live[l.ID] = !ended[l.ID] && !allGone
+	}
+	if hadPrice > 0 {
+		d.want(f, RefundCovered, d.Kept, hadPrice, had, d.Kept.InboxID)
+	}
+}
+
+// state is the first of the states that applies.
+func (d *Derived) state(f *Facts) State {
+	switch {
+	case len(d.Reviews) > 0:
+		return Review
+	case d.Kept != nil && f.Order.Gross > 0 && d.Refunded == f.Order.Gross:
+		return Refunded
+	case d.Kept != nil && d.Refunded > 0:
+		return PartiallyRefunded
+	case d.Kept != nil:
+		return Paid
+	}
+	if s := pageState(f); s != "" {
+		return s
+	}
+	for i := range f.Attempts {
+		if f.Attempts[i].Ref != "" {
+			return AwaitingPayment
+		}
+	}
+	return Created
+}
+
+// pageState is what the hosted pages say when none can take money any more:
+// expired, canceled, or nothing.
+func pageState(f *Facts) State {
+	s := State("")
+	for i := range f.Attempts {
+		switch f.Attempts[i].Status {
+		case payment.AttemptOpen, payment.AttemptProcessing:
+			return ""
+		case payment.AttemptExpired:
+			s = Expired
+		case payment.AttemptSucceeded:
+			// Its money is judged by the payment; the page itself is over.
+		default:
+			if s == "" {
+				s = Canceled
+			}
+		}
+	}
+	return s
+}

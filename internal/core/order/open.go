@@ -1,0 +1,153 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"proofroom/internal/base/pg"
+	"proofroom/internal/core/order/internal/db"
+)
+
+// New is an order to open, with the lines that it sells and its first attempt.
+type New struct {
+	Order   Order
+	Lines   []Line
+	Attempt Attempt
+}
+
+// ErrReserved says that another open order of the same buyer claims one of the
+// things: the caller closes that one first.
+var ErrReserved = errors.New("order: the buyer has another open order for this")
+
+// OpenTx inserts an order, what it reserves, and its first attempt, and begins
+// its watch. It returns ErrReserved when a reservation of the same buyer stands
+// (uq_reservation_photo, uq_reservation_event).
+func (s Store) OpenTx(ctx context.Context, tx pgx.Tx, n New, watchAfter time.Duration) error {
+	o := n.Order
+	err := s.q.InsertOrder(ctx, tx, db.InsertOrderParams{
+		ID: o.ID, EventID: o.EventID, CreatorID: o.CreatorID, BuyerAccount: o.BuyerAccount, BuyerGuest: o.BuyerGuest,
+		Email: o.Email, Currency: o.Currency, Gross: o.Gross, Commission: o.Commission, Cart: o.Cart,
+	})
+	if err != nil {
+		return fmt.Errorf("insert an order: %w", err)
+	}
+	l := db.InsertLinesParams{OrderID: o.ID, EventID: o.EventID}
+	r := db.InsertReservationsParams{OrderID: o.ID, BuyerID: o.BuyerID, EventID: o.EventID}
+	for _, line := range n.Lines {
+		photo := uuid.Nil
+		if line.PhotoID != nil {
+			photo = *line.PhotoID
+		}
+		l.Ids, l.Ordinals, l.Kinds = append(l.Ids, line.ID), append(l.Ordinals, line.Ordinal), append(l.Kinds, string(line.Kind))
+		l.PhotoIds, l.Names = append(l.PhotoIds, photo), append(l.Names, line.Name)
+		l.Prices, l.Commissions = append(l.Prices, line.Price), append(l.Commissions, line.Commission)
+		r.PhotoIds = append(r.PhotoIds, photo)
+	}
+	if err := s.q.InsertLines(ctx, tx, l); err != nil {
+		return fmt.Errorf("insert order lines: %w", err)
+	}
+	reserved, err := s.q.InsertReservations(ctx, tx, r)
+	if err != nil {
+		return fmt.Errorf("reserve: %w", err)
+	}
+	if reserved != int64(len(n.Lines)) {
+		return ErrReserved
+	}
+	if err := s.AttemptTx(ctx, tx, n.Attempt); err != nil {
+		return err
+	}
+	return s.WatchTx(ctx, tx, o.ID, watchAfter)
+}
+
+// AttemptTx inserts a try to have an order paid.
+func (s Store) AttemptTx(ctx context.Context, tx pgx.Tx, a Attempt) error {
+	err := s.q.InsertAttempt(ctx, tx, db.InsertAttemptParams{
+		ID: a.ID, OrderID: a.OrderID, Ordinal: a.Ordinal, Provider: a.Provider, Account: a.Account,
+	})
+	if err != nil {
+		return fmt.Errorf("insert an attempt: %w", err)
+	}
+	return nil
+}
+
+// PageTx records the hosted page of an attempt whose order is locked. It
+// returns ErrElsewhere when the attempt has another page already.
+func (s Store) PageTx(ctx context.Context, tx pgx.Tx, attemptID uuid.UUID, ref, url string, expiresAt *time.Time) error {
+	n, err := s.q.SetAttemptPage(ctx, tx, db.SetAttemptPageParams{ID: attemptID, Ref: &ref, Url: url, ExpiresAt: expiresAt})
+	if err != nil {
+		return fmt.Errorf("write an attempt's page: %w", err)
+	}
+	return wrote("attempts", n, 1)
+}
+
+// WatchTx makes sure that somebody looks after the order.
+func (s Store) WatchTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, after time.Duration) error {
+	if err := s.q.WatchOrder(ctx, tx, db.WatchOrderParams{OrderID: orderID, WaitSeconds: after.Seconds()}); err != nil {
+		return fmt.Errorf("watch an order: %w", err)
+	}
+	return nil
+}
+
+// Overlapping finds the buyer's open orders that claim one of the photographs
+// of the event, or its whole, or anything of it when the whole is wanted.
+func (s Store) Overlapping(ctx context.Context, q pg.DBTX, buyerID, eventID uuid.UUID, photos []uuid.UUID, wholeEvent bool) ([]uuid.UUID, error) {
+	ids, err := s.q.OverlappingOrders(ctx, q, db.OverlappingOrdersParams{BuyerID: buyerID, EventID: eventID, PhotoIds: photos, WholeEvent: wholeEvent})
+	if err != nil {
+		return nil, fmt.Errorf("find overlapping orders: %w", err)
+	}
+	return ids, nil
+}
+
+// Due is an open order whose turn it is to be looked after.
+type Due struct {
+	OrderID uuid.UUID
+	Checks  int // this one included
+}
+
+// ClaimDue takes open orders whose time has come, each for one caller, and sets
+// their next time by the waits (the last one repeats). A crash of the caller
+// only delays the order to its next time.
+func (s Store) ClaimDue(ctx context.Context, q pg.DBTX, waits []time.Duration, limit int) ([]Due, error) {
+	p := db.ClaimDueParams{Max: int32(limit)}
+	for _, w := range waits {
+		p.Waits = append(p.Waits, w.Seconds())
+	}
+	rows, err := s.q.ClaimDue(ctx, q, p)
+	if err != nil {
+		return nil, fmt.Errorf("claim open orders: %w", err)
+	}
+	out := make([]Due, len(rows))
+	for i, r := range rows {
+		out[i] = Due{OrderID: r.OrderID, Checks: int(r.Checks)}
+	}
+	return out, nil
+}
+
+// AttemptByRef finds the attempt of a hosted page. ErrNotFound.
+func (s Store) AttemptByRef(ctx context.Context, q pg.DBTX, provider, account, ref string) (Attempt, error) {
+	r, err := s.q.AttemptByRef(ctx, q, db.AttemptByRefParams{Provider: provider, Account: account, Ref: &ref})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Attempt{}, ErrNotFound
+	}
+	if err != nil {
+		return Attempt{}, fmt.Errorf("find an attempt: %w", err)
+	}
+	return attemptFromRow(db.AttemptByRefRow(r)), nil
+}
+
+// AttemptAge is how long ago the attempt was made, by the database's clock.
+func (s Store) AttemptAge(ctx context.Context, q pg.DBTX, attemptID uuid.UUID) (time.Duration, error) {
+	seconds, err := s.q.AttemptAge(ctx, q, attemptID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, ErrNotFound
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read an attempt's age: %w", err)
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}

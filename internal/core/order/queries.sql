@@ -1,0 +1,191 @@
+-- Orders are locked in ascending id: the first lock of every flow after the
+-- inbox rows and the idempotency key. Primary key.
+-- name: LockOrders :many
+SELECT id, event_id, creator_id, buyer_account, buyer_guest, buyer_id, email, currency, gross, commission, cart,
+       state, review, refunded, version, created_at, paid_at
+FROM orders WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: GetOrder :one
+SELECT id, event_id, creator_id, buyer_account, buyer_guest, buyer_id, email, currency, gross, commission, cart,
+       state, review, refunded, version, created_at, paid_at
+FROM orders WHERE id = @id;
+
+-- Index orders_buyer.
+-- name: OrdersOfBuyer :many
+SELECT id, event_id, creator_id, buyer_account, buyer_guest, buyer_id, email, currency, gross, commission, cart,
+       state, review, refunded, version, created_at, paid_at
+FROM orders WHERE buyer_id = @buyer_id AND id < @before ORDER BY id DESC LIMIT @max;
+
+-- name: InsertOrder :exec
+INSERT INTO orders (id, event_id, creator_id, buyer_account, buyer_guest, email, currency, gross, commission, cart)
+VALUES (@id, @event_id, @creator_id, @buyer_account, @buyer_guest, @email, @currency, @gross, @commission, @cart);
+
+-- name: InsertLines :exec
+INSERT INTO order_lines (id, order_id, ordinal, kind, event_id, photo_id, name, price, commission)
+SELECT unnest(@ids::uuid[]), @order_id, unnest(@ordinals::int[]), unnest(@kinds::text[]), @event_id,
+       nullif(unnest(@photo_ids::uuid[]), '00000000-0000-0000-0000-000000000000'),
+       unnest(@names::text[]), unnest(@prices::bigint[]), unnest(@commissions::bigint[]);
+
+-- The facts of locked orders; each by its index on order_id.
+-- name: LinesOf :many
+SELECT id, order_id, ordinal, kind, event_id, photo_id, name, price, commission
+FROM order_lines WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, ordinal;
+
+-- name: AttemptsOf :many
+SELECT id, order_id, ordinal, provider, account, provider_ref, url, status, expires_at, created_at
+FROM attempts WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, ordinal;
+
+-- name: PaymentsOf :many
+SELECT provider, account, payment_id, order_id, attempt_id, status, amount, currency, inbox_id
+FROM payments WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, provider, account, payment_id;
+
+-- name: RefundsOf :many
+SELECT provider, account, refund_id, order_id, payment_id, request_id, status, amount, currency, inbox_id
+FROM refunds WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, created_at, refund_id;
+
+-- name: RequestsOf :many
+SELECT id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id, state, note
+FROM refund_requests WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, id;
+
+-- name: DecisionsOf :many
+SELECT order_id, subject, value FROM decisions WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, subject;
+
+-- Whose order an attempt is. Primary key of attempts.
+-- name: OrdersOfAttempts :many
+SELECT id, order_id FROM attempts WHERE id = ANY(@ids::uuid[]);
+
+-- Whose order a payment is. uq_payment.
+-- name: OrdersOfPayments :many
+SELECT p.provider, p.account, p.payment_id, p.order_id
+FROM payments p
+WHERE (p.provider, p.account, p.payment_id) IN
+      (SELECT unnest(@providers::text[]), unnest(@accounts::text[]), unnest(@payment_ids::text[]));
+
+-- name: UpdateAttempts :execrows
+UPDATE attempts a SET provider_ref = nullif(u.ref, ''), status = u.status, changed_at = app_now()
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@refs::text[]) AS ref, unnest(@statuses::text[]) AS status) u
+WHERE a.id = u.id;
+
+-- uq_payment: one payment belongs to one order, whatever order it names.
+-- name: InsertPayments :many
+INSERT INTO payments (provider, account, payment_id, order_id, attempt_id, status, amount, currency, inbox_id)
+SELECT u.provider, u.account, u.payment_id, u.order_id, u.attempt_id, u.status, u.amount, u.currency, u.inbox_id
+FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@payment_ids::text[]) AS payment_id,
+             unnest(@order_ids::uuid[]) AS order_id, unnest(@attempt_ids::uuid[]) AS attempt_id, unnest(@statuses::text[]) AS status,
+             unnest(@amounts::bigint[]) AS amount, unnest(@currencies::text[]) AS currency, unnest(@inbox_ids::uuid[]) AS inbox_id) u
+ORDER BY u.provider, u.account, u.payment_id
+ON CONFLICT DO NOTHING
+RETURNING provider, account, payment_id;
+
+-- name: UpdatePayments :execrows
+UPDATE payments p SET status = u.status, amount = u.amount, currency = u.currency, inbox_id = u.inbox_id, changed_at = app_now()
+FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@payment_ids::text[]) AS payment_id,
+             unnest(@statuses::text[]) AS status, unnest(@amounts::bigint[]) AS amount, unnest(@currencies::text[]) AS currency,
+             unnest(@inbox_ids::uuid[]) AS inbox_id) u
+WHERE p.provider = u.provider AND p.account = u.account AND p.payment_id = u.payment_id;
+
+-- uq_refund and uq_refund_of_request.
+-- name: InsertRefunds :execrows
+INSERT INTO refunds (provider, account, refund_id, order_id, payment_id, request_id, status, amount, currency, inbox_id)
+SELECT u.provider, u.account, u.refund_id, u.order_id, u.payment_id, nullif(u.request_id, '00000000-0000-0000-0000-000000000000'),
+       u.status, u.amount, u.currency, u.inbox_id
+FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@refund_ids::text[]) AS refund_id,
+             unnest(@order_ids::uuid[]) AS order_id, unnest(@payment_ids::text[]) AS payment_id, unnest(@request_ids::uuid[]) AS request_id,
+             unnest(@statuses::text[]) AS status, unnest(@amounts::bigint[]) AS amount, unnest(@currencies::text[]) AS currency,
+             unnest(@inbox_ids::uuid[]) AS inbox_id) u
+ORDER BY u.provider, u.account, u.refund_id
+ON CONFLICT DO NOTHING;
+
+-- name: UpdateRefunds :execrows
+UPDATE refunds r SET status = u.status, inbox_id = u.inbox_id, changed_at = app_now()
+FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@refund_ids::text[]) AS refund_id,
+             unnest(@statuses::text[]) AS status, unnest(@inbox_ids::uuid[]) AS inbox_id) u
+WHERE r.provider = u.provider AND r.account = u.account AND r.refund_id = u.refund_id;
+
+-- uq_refund_request_auto: money that bought nothing is asked back once.
+-- name: InsertRequests :execrows
+INSERT INTO refund_requests (id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id)
+VALUES (@id, @order_id, @provider, @account, @payment_id, @amount, @currency, @kind, @line_ids::uuid[], @cause_kind, @cause_id)
+ON CONFLICT DO NOTHING;
+
+-- name: UpdateRequests :execrows
+UPDATE refund_requests q SET state = u.state, note = u.note, changed_at = app_now()
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@states::text[]) AS state, unnest(@notes::text[]) AS note) u
+WHERE q.id = u.id;
+
+-- name: GetRequest :one
+SELECT id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id, state, note
+FROM refund_requests WHERE id = @id;
+
+-- uq_decision: decided once.
+-- name: InsertDecisions :execrows
+INSERT INTO decisions (order_id, subject, value, inbox_id)
+SELECT u.order_id, u.subject, u.value, u.inbox_id
+FROM (SELECT unnest(@order_ids::uuid[]) AS order_id, unnest(@subjects::text[]) AS subject, unnest(@values::text[]) AS value,
+             unnest(@inbox_ids::uuid[]) AS inbox_id) u
+ORDER BY u.order_id, u.subject
+ON CONFLICT DO NOTHING;
+
+-- The only writer of orders.state. The rows are locked by LockOrders.
+-- name: UpdateStates :execrows
+UPDATE orders o SET state = u.state, review = u.review, refunded = u.refunded, version = u.version, changed_at = app_now(),
+       paid_at = CASE WHEN u.paid AND o.paid_at IS NULL THEN app_now() ELSE o.paid_at END
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@states::text[]) AS state, unnest(@reviews::text[]) AS review,
+             unnest(@refundeds::bigint[]) AS refunded, unnest(@versions::int[]) AS version, unnest(@paids::boolean[]) AS paid) u
+WHERE o.id = u.id;
+
+-- name: InsertHistory :exec
+INSERT INTO order_history (order_id, seq, state, cause_kind, cause_id)
+SELECT unnest(@order_ids::uuid[]), unnest(@seqs::int[]), unnest(@states::text[]), unnest(@cause_kinds::text[]), unnest(@cause_ids::uuid[]);
+
+-- name: HistoryOf :many
+SELECT seq, state, cause_kind, cause_id, created_at FROM order_history WHERE order_id = @order_id ORDER BY seq;
+
+-- Index reservations_order.
+-- name: ReleaseReservations :exec
+UPDATE reservations SET released_at = app_now() WHERE order_id = ANY(@ids::uuid[]) AND released_at IS NULL;
+
+-- uq_reservation_photo, uq_reservation_event. In the order of the keys, so that
+-- two carts of one buyer wait for each other and do not deadlock.
+-- name: InsertReservations :execrows
+INSERT INTO reservations (order_id, buyer_id, event_id, photo_id)
+SELECT @order_id, @buyer_id, @event_id, nullif(u.photo_id, '00000000-0000-0000-0000-000000000000')
+FROM (SELECT unnest(@photo_ids::uuid[]) AS photo_id) u
+ORDER BY u.photo_id
+ON CONFLICT DO NOTHING;
+
+-- The buyer's open orders that claim one of these photographs, the whole event,
+-- or anything of it when the whole event is wanted.
+-- name: OverlappingOrders :many
+SELECT DISTINCT r.order_id FROM reservations r
+WHERE r.buyer_id = @buyer_id AND r.event_id = @event_id AND r.released_at IS NULL
+  AND (r.photo_id IS NULL OR @whole_event::boolean OR r.photo_id = ANY(@photo_ids::uuid[]));
+
+-- name: InsertAttempt :exec
+INSERT INTO attempts (id, order_id, ordinal, provider, account) VALUES (@id, @order_id, @ordinal, @provider, @account);
+
+-- tx 2 of a checkout: the page's reference. A reference already there stays.
+-- name: SetAttemptPage :execrows
+UPDATE attempts SET provider_ref = coalesce(provider_ref, @ref), url = @url, expires_at = @expires_at, changed_at = app_now()
+WHERE id = @id AND (provider_ref IS NULL OR provider_ref = @ref);
+
+-- name: AttemptByRef :one
+SELECT id, order_id, ordinal, provider, account, provider_ref, url, status, expires_at, created_at
+FROM attempts WHERE provider = @provider AND account = @account AND provider_ref = @ref;
+
+-- name: WatchOrder :exec
+INSERT INTO open_orders (order_id, next_check_at) VALUES (@order_id, app_now() + make_interval(secs => @wait_seconds::float8)) ON CONFLICT DO NOTHING;
+
+-- name: Unwatch :exec
+DELETE FROM open_orders WHERE order_id = ANY(@ids::uuid[]);
+
+-- Claims open orders that are due, each once: index open_orders_due, SKIP
+-- LOCKED, and the next time is set in the claim, so that a crash only delays.
+-- name: ClaimDue :many
+UPDATE open_orders o SET checks = o.checks + 1, next_check_at = app_now() + make_interval(secs => (@waits::float8[])[least(o.checks + 1, cardinality(@waits::float8[]))])
+FROM (SELECT c.order_id FROM open_orders c WHERE c.next_check_at <= app_now() ORDER BY c.next_check_at LIMIT @max FOR UPDATE SKIP LOCKED) due
+WHERE o.order_id = due.order_id
+RETURNING o.order_id, o.checks;
+
+-- name: AttemptAge :one
+SELECT extract(epoch FROM app_now() - created_at)::float8 AS seconds FROM attempts WHERE id = @id;
