@@ -221,20 +221,22 @@ type Change struct {
 	Cause   Cause
 }
 
-// SaveTx writes what changed, set-wise: attempts, payments, refunds, answered
-// requests, decisions, then states with their history, and releases what
-// settled orders had reserved. The orders are locked by LockTx. It returns
-// ErrElsewhere when a new row's key stands already.
-func (s Store) SaveTx(ctx context.Context, tx pgx.Tx, changes []Change) error {
+// SaveFactsTx writes what was learned, set-wise: attempts, payments, answered
+// requests, refunds. The orders are locked by LockTx. It returns ErrElsewhere
+// when a new row's key stands already.
+func (s Store) SaveFactsTx(ctx context.Context, tx pgx.Tx, changes []Change) error {
 	if err := s.saveAttempts(ctx, tx, changes); err != nil {
 		return err
 	}
 	if err := s.savePayments(ctx, tx, changes); err != nil {
 		return err
 	}
-	if err := s.saveRefunds(ctx, tx, changes); err != nil {
-		return err
-	}
+	return s.saveRefunds(ctx, tx, changes)
+}
+
+// SaveStatesTx writes decisions, then states with their history, and releases
+// what settled orders had reserved.
+func (s Store) SaveStatesTx(ctx context.Context, tx pgx.Tx, changes []Change) error {
 	if err := s.saveDecisions(ctx, tx, changes); err != nil {
 		return err
 	}

@@ -38,14 +38,14 @@ SELECT count(*)::bigint FROM (SELECT FROM inbox WHERE state IN ('received', 'fai
 -- Claims rows to apply: partial index inbox_due, SKIP LOCKED; the lock lasts to
 -- the end of the transaction that applies them.
 -- name: ClaimDue :many
-SELECT id, provider, account, event_type, class, object_id, facts, attempts, received_at
+SELECT id, provider, account, event_type, class, object_id, facts, attempts, extract(epoch FROM app_now() - received_at)::float8 AS age_seconds
 FROM inbox
 WHERE state IN ('received', 'failed') AND ready AND next_attempt_at <= app_now() AND applier = @applier
 ORDER BY next_attempt_at, id LIMIT @max FOR UPDATE SKIP LOCKED;
 
 -- The same for chosen rows: a browser's return, a bisected batch.
 -- name: ClaimRows :many
-SELECT id, provider, account, event_type, class, object_id, facts, attempts, received_at
+SELECT id, provider, account, event_type, class, object_id, facts, attempts, extract(epoch FROM app_now() - received_at)::float8 AS age_seconds
 FROM inbox
 WHERE id = ANY(@ids::uuid[]) AND state IN ('received', 'failed') AND ready
 ORDER BY id FOR UPDATE SKIP LOCKED;
@@ -95,10 +95,6 @@ WHERE id = @id AND term = @term AND state = 'fetching';
 -- name: GetRow :one
 SELECT id, provider, account, event_id, object_id, event_type, class, state, note, attempts, received_at, done_at
 FROM inbox WHERE id = @id;
-
--- Index inbox_object.
--- name: RowsOfObject :many
-SELECT id, state, note FROM inbox WHERE object_id = @object_id ORDER BY id;
 
 -- One of a hundred slots is overwritten, so that a flood fills nothing.
 -- name: SampleRejected :exec

@@ -25,7 +25,7 @@ func (q *Queries) Backlog(ctx context.Context, db DBTX, max int32) (int64, error
 }
 
 const claimDue = `-- name: ClaimDue :many
-SELECT id, provider, account, event_type, class, object_id, facts, attempts, received_at
+SELECT id, provider, account, event_type, class, object_id, facts, attempts, extract(epoch FROM app_now() - received_at)::float8 AS age_seconds
 FROM inbox
 WHERE state IN ('received', 'failed') AND ready AND next_attempt_at <= app_now() AND applier = $1
 ORDER BY next_attempt_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -45,7 +45,7 @@ type ClaimDueRow struct {
 	ObjectID   string
 	Facts      []byte
 	Attempts   int32
-	ReceivedAt time.Time
+	AgeSeconds float64
 }
 
 // Claims rows to apply: partial index inbox_due, SKIP LOCKED; the lock lasts to
@@ -68,7 +68,7 @@ func (q *Queries) ClaimDue(ctx context.Context, db DBTX, arg ClaimDueParams) ([]
 			&i.ObjectID,
 			&i.Facts,
 			&i.Attempts,
-			&i.ReceivedAt,
+			&i.AgeSeconds,
 		); err != nil {
 			return nil, err
 		}
@@ -131,7 +131,7 @@ func (q *Queries) ClaimFetches(ctx context.Context, db DBTX, max int32) ([]Claim
 }
 
 const claimRows = `-- name: ClaimRows :many
-SELECT id, provider, account, event_type, class, object_id, facts, attempts, received_at
+SELECT id, provider, account, event_type, class, object_id, facts, attempts, extract(epoch FROM app_now() - received_at)::float8 AS age_seconds
 FROM inbox
 WHERE id = ANY($1::uuid[]) AND state IN ('received', 'failed') AND ready
 ORDER BY id FOR UPDATE SKIP LOCKED
@@ -146,7 +146,7 @@ type ClaimRowsRow struct {
 	ObjectID   string
 	Facts      []byte
 	Attempts   int32
-	ReceivedAt time.Time
+	AgeSeconds float64
 }
 
 // The same for chosen rows: a browser's return, a bisected batch.
@@ -168,7 +168,7 @@ func (q *Queries) ClaimRows(ctx context.Context, db DBTX, ids []uuid.UUID) ([]Cl
 			&i.ObjectID,
 			&i.Facts,
 			&i.Attempts,
-			&i.ReceivedAt,
+			&i.AgeSeconds,
 		); err != nil {
 			return nil, err
 		}
@@ -397,37 +397,6 @@ func (q *Queries) PutOff(ctx context.Context, db DBTX, arg PutOffParams) error {
 		arg.Deads,
 	)
 	return err
-}
-
-const rowsOfObject = `-- name: RowsOfObject :many
-SELECT id, state, note FROM inbox WHERE object_id = $1 ORDER BY id
-`
-
-type RowsOfObjectRow struct {
-	ID    uuid.UUID
-	State string
-	Note  string
-}
-
-// Index inbox_object.
-func (q *Queries) RowsOfObject(ctx context.Context, db DBTX, objectID string) ([]RowsOfObjectRow, error) {
-	rows, err := db.Query(ctx, rowsOfObject, objectID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []RowsOfObjectRow
-	for rows.Next() {
-		var i RowsOfObjectRow
-		if err := rows.Scan(&i.ID, &i.State, &i.Note); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const sampleRejected = `-- name: SampleRejected :exec

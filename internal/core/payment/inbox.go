@@ -1,0 +1,318 @@
+package payment
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"proofroom/internal/base/id"
+	"proofroom/internal/base/pg"
+	"proofroom/internal/core/payment/internal/db"
+)
+
+// Inbox reads and writes the inbox. It has no pool.
+type Inbox struct{ q db.Queries }
+
+// Row is a receipt to store.
+type Row struct {
+	ID       uuid.UUID
+	Provider string
+	Account  string
+	Receipt  Receipt
+	Header   http.Header
+	Body     []byte
+}
+
+// Claimed is a row that the caller holds locked and may apply.
+type Claimed struct {
+	ID        uuid.UUID
+	Provider  string
+	Account   string
+	EventType string
+	ObjectID  string
+	Class     Class
+	Attempts  int
+	Age       time.Duration
+	Facts     []Observation
+	// Unreadable is why the stored facts cannot be read; such a row is poison.
+	Unreadable error
+}
+
+// Reply makes a row of class reply: an answer of the provider to a call of
+// ours, as good as a webhook.
+func Reply(p Provider, eventType, objectID string, facts []Observation) Row {
+	rowID := id.New()
+	return Row{ID: rowID, Provider: p.Name(), Account: p.Account(), Receipt: Receipt{
+		EventID: "reply:" + rowID.String(), EventType: eventType, ObjectID: objectID,
+		Class: ClassReply, Applier: ApplierOrder, Facts: facts,
+	}}
+}
+
+// maxHeader bounds what is kept of a request's headers.
+const maxHeader = 16 << 10
+
+// Store inserts rows in one statement and returns which of them are new. A
+// pointer that is there already is marked to be fetched again. With a pool the
+// statement commits by itself; it is durable when Store returns.
+func (in Inbox) Store(ctx context.Context, q pg.DBTX, rows []Row) (map[uuid.UUID]bool, error) {
+	var p db.InsertReceiptsParams
+	var again db.PointAgainParams
+	for _, r := range rows {
+		facts, err := json.Marshal(r.Receipt.Facts)
+		if err != nil {
+			return nil, fmt.Errorf("encode observations: %w", err)
+		}
+		p.Ids, p.Providers, p.Accounts = append(p.Ids, r.ID), append(p.Providers, r.Provider), append(p.Accounts, r.Account)
+		p.EventIds, p.ObjectIds = append(p.EventIds, r.Receipt.EventID), append(p.ObjectIds, r.Receipt.ObjectID)
+		p.EventTypes, p.Classes = append(p.EventTypes, r.Receipt.EventType), append(p.Classes, string(r.Receipt.Class))
+		p.Appliers, p.Facts = append(p.Appliers, r.Receipt.Applier), append(p.Facts, facts)
+		p.Headers, p.Bodies = append(p.Headers, headerBytes(r.Header)), append(p.Bodies, bodyBytes(r.Body))
+		p.SaidAt = append(p.SaidAt, r.Receipt.Created)
+	}
+	ids, err := in.q.InsertReceipts(ctx, q, p)
+	if err != nil {
+		return nil, fmt.Errorf("store receipts: %w", err)
+	}
+	fresh := make(map[uuid.UUID]bool, len(ids))
+	for _, rowID := range ids {
+		fresh[rowID] = true
+	}
+	for _, r := range rows {
+		if !fresh[r.ID] && r.Receipt.Class == ClassPointer {
+			again.Providers, again.Accounts = append(again.Providers, r.Provider), append(again.Accounts, r.Account)
+			again.EventIds, again.ObjectIds = append(again.EventIds, r.Receipt.EventID), append(again.ObjectIds, r.Receipt.ObjectID)
+		}
+	}
+	if len(again.EventIds) > 0 {
+		if err := in.q.PointAgain(ctx, q, again); err != nil {
+			return nil, fmt.Errorf("point again: %w", err)
+		}
+	}
+	return fresh, nil
+}
+
+func headerBytes(h http.Header) []byte {
+	if h == nil {
+		return []byte{}
+	}
+	var b strings.Builder
+	_ = h.Write(&b)
+	return []byte(b.String()[:min(b.Len(), maxHeader)])
+}
+
+func bodyBytes(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// Backlog counts the rows that wait to be applied, up to limit.
+func (in Inbox) Backlog(ctx context.Context, q pg.DBTX, limit int) (int, error) {
+	n, err := in.q.Backlog(ctx, q, int32(limit))
+	if err != nil {
+		return 0, fmt.Errorf("count the backlog: %w", err)
+	}
+	return int(n), nil
+}
+
+// ClaimDueTx locks up to limit rows of one applier that are due; rows that
+// another transaction holds are left to it.
+func (in Inbox) ClaimDueTx(ctx context.Context, tx pgx.Tx, applier string, limit int) ([]Claimed, error) {
+	rows, err := in.q.ClaimDue(ctx, tx, db.ClaimDueParams{Applier: applier, Max: int32(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("claim inbox rows: %w", err)
+	}
+	out := make([]Claimed, len(rows))
+	for i, r := range rows {
+		out[i] = claimed(db.ClaimRowsRow(r))
+	}
+	return out, nil
+}
+
+// ClaimTx is ClaimDueTx for chosen rows, due or not.
+func (in Inbox) ClaimTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]Claimed, error) {
+	rows, err := in.q.ClaimRows(ctx, tx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("claim inbox rows: %w", err)
+	}
+	out := make([]Claimed, len(rows))
+	for i, r := range rows {
+		out[i] = claimed(r)
+	}
+	return out, nil
+}
+
+func claimed(r db.ClaimRowsRow) Claimed {
+	c := Claimed{
+		ID: r.ID, Provider: r.Provider, Account: r.Account, EventType: r.EventType, ObjectID: r.ObjectID, Class: Class(r.Class),
+		Attempts: int(r.Attempts), Age: time.Duration(r.AgeSeconds * float64(time.Second)),
+	}
+	if err := json.Unmarshal(r.Facts, &c.Facts); err != nil {
+		c.Unreadable = fmt.Errorf("the stored observations cannot be read: %w", err)
+	}
+	for i := range c.Facts {
+		o := &c.Facts[i]
+		o.InboxID = r.ID
+		if Rank(o.Kind, o.Status) == 0 {
+			c.Unreadable = fmt.Errorf("%q is no status of a %s", o.Status, o.Kind)
+		}
+	}
+	return c
+}
+
+// End is the end of a row, or of a try at it.
+type End struct {
+	ID      uuid.UUID
+	Verdict Verdict       // Done, Ignored or Retry
+	Note    string        // for an operator
+	Wait    time.Duration // until the next try
+	Dead    bool          // no further try: a person decides
+}
+
+// FinishTx writes the ends of claimed rows.
+func (in Inbox) FinishTx(ctx context.Context, tx pgx.Tx, ends []End) error {
+	var f db.FinishParams
+	var p db.PutOffParams
+	for _, e := range ends {
+		if e.Verdict == Retry {
+			p.Ids, p.Notes = append(p.Ids, e.ID), append(p.Notes, note(e.Note))
+			p.Waits, p.Deads = append(p.Waits, e.Wait.Seconds()), append(p.Deads, e.Dead)
+			continue
+		}
+		f.Ids, f.States, f.Notes = append(f.Ids, e.ID), append(f.States, string(e.Verdict)), append(f.Notes, note(e.Note))
+	}
+	if len(f.Ids) > 0 {
+		if err := in.q.Finish(ctx, tx, f); err != nil {
+			return fmt.Errorf("finish inbox rows: %w", err)
+		}
+	}
+	if len(p.Ids) > 0 {
+		if err := in.q.PutOff(ctx, tx, p); err != nil {
+			return fmt.Errorf("put inbox rows off: %w", err)
+		}
+	}
+	return nil
+}
+
+// note keeps words short and storable: they may quote what a provider said.
+func note(s string) string {
+	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "?")
+	if len(s) > 500 {
+		s = strings.ToValidUTF8(s[:500], "")
+	}
+	return s
+}
+
+// Fetch is a pointer that the caller holds leased.
+type Fetch struct {
+	ID       uuid.UUID
+	Provider string
+	Account  string
+	Pointer  Pointer
+	Term     int32
+	Attempts int
+}
+
+// ClaimFetches leases up to limit pointers for 30 s; each has a term at which
+// alone the result counts.
+func (in Inbox) ClaimFetches(ctx context.Context, q pg.DBTX, limit int) ([]Fetch, error) {
+	rows, err := in.q.ClaimFetches(ctx, q, int32(limit))
+	if err != nil {
+		return nil, fmt.Errorf("claim pointers: %w", err)
+	}
+	out := make([]Fetch, len(rows))
+	for i, r := range rows {
+		out[i] = Fetch{
+			ID: r.ID, Provider: r.Provider, Account: r.Account, Term: r.Term, Attempts: int(r.Attempts),
+			Pointer: Pointer{EventType: r.EventType, ObjectID: r.ObjectID},
+		}
+	}
+	return out, nil
+}
+
+// Fetched stores what a pointer pointed at. stored is false when the lease was
+// lost: another worker's result counts.
+func (in Inbox) Fetched(ctx context.Context, q pg.DBTX, f Fetch, facts []Observation) (stored bool, err error) {
+	b, err := json.Marshal(facts)
+	if err != nil {
+		return false, fmt.Errorf("encode observations: %w", err)
+	}
+	n, err := in.q.StoreFetched(ctx, q, db.StoreFetchedParams{ID: f.ID, Term: f.Term, Facts: b})
+	if err != nil {
+		return false, fmt.Errorf("store what was fetched: %w", err)
+	}
+	return n == 1, nil
+}
+
+// FetchFailed puts a pointer off, at the fetcher's own term.
+func (in Inbox) FetchFailed(ctx context.Context, q pg.DBTX, f Fetch, e End) error {
+	_, err := in.q.FetchFailed(ctx, q, db.FetchFailedParams{ID: f.ID, Term: f.Term, Dead: e.Dead, Note: note(e.Note), Wait: e.Wait.Seconds()})
+	if err != nil {
+		return fmt.Errorf("put a pointer off: %w", err)
+	}
+	return nil
+}
+
+// Sample keeps a refused webhook in one of a hundred slots.
+func (in Inbox) Sample(ctx context.Context, q pg.DBTX, slot int, provider, account string, refused *VerifyError, body []byte) error {
+	err := in.q.SampleRejected(ctx, q, db.SampleRejectedParams{
+		Slot: int32(slot), Provider: provider, Account: account, Reason: refused.Reason, Detail: note(refused.Detail), Body: body[:min(len(body), 4<<10)],
+	})
+	if err != nil {
+		return fmt.Errorf("keep a sample: %w", err)
+	}
+	return nil
+}
+
+// Stored is a row as it stands, for showing.
+type Stored struct {
+	ID         uuid.UUID
+	EventID    string
+	EventType  string
+	ObjectID   string
+	Class      Class
+	State      string
+	Note       string
+	Attempts   int
+	ReceivedAt time.Time
+	DoneAt     *time.Time
+}
+
+// ErrNoRow says that the inbox has no such row.
+var ErrNoRow = errors.New("payment: the inbox has no such row")
+
+// Get reads one row.
+func (in Inbox) Get(ctx context.Context, q pg.DBTX, rowID uuid.UUID) (Stored, error) {
+	r, err := in.q.GetRow(ctx, q, rowID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Stored{}, ErrNoRow
+	}
+	if err != nil {
+		return Stored{}, fmt.Errorf("read an inbox row: %w", err)
+	}
+	return Stored{
+		ID: r.ID, EventID: r.EventID, EventType: r.EventType, ObjectID: r.ObjectID, Class: Class(r.Class), State: r.State,
+		Note: r.Note, Attempts: int(r.Attempts), ReceivedAt: r.ReceivedAt, DoneAt: r.DoneAt,
+	}, nil
+}
+
+// Providers are the accounts that this installation takes money with.
+type Providers []Provider
+
+// Find returns the account, or nil.
+func (ps Providers) Find(name, account string) Provider {
+	for _, p := range ps {
+		if p.Name() == name && p.Account() == account {
+			return p
+		}
+	}
+	return nil
+}
