@@ -4,6 +4,8 @@ package pg
 
 // Names of constraints and unique indexes of the schema.
 const (
+	EntitlementLive     = "entitlement_live"
+	EntitlementShadow   = "entitlement_shadow"
 	EntitlementSubject  = "entitlement_subject"
 	EventCode           = "event_code"
 	EventPrices         = "event_prices"
@@ -34,6 +36,8 @@ const (
 	UqInboxEvent        = "uq_inbox_event"
 	UqLedgerAccount     = "uq_ledger_account"
 	UqLedgerEntry       = "uq_ledger_entry"
+	UqLedgerSale        = "uq_ledger_sale"
+	UqLedgerUndoes      = "uq_ledger_undoes"
 	UqMessage           = "uq_message"
 	UqMessageId         = "uq_message_id"
 	UqOrderHistory      = "uq_order_history"
