@@ -15,7 +15,8 @@
 //     is short plain ASCII, so that nobody can write into the log.
 //   - Metric labels come from route patterns and fixed lists, never from paths:
 //     the number of series is bounded.
-//   - Query strings, headers and bodies are not logged; they may hold secrets.
+//   - Query strings, headers and bodies are not logged; they may hold secrets. A
+//     path is logged unless its route has a parameter named token.
 //
 // # Concurrency
 //

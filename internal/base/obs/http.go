@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -54,9 +55,13 @@ func (m HTTP) Wrap(next http.Handler) http.Handler {
 				status = http.StatusOK
 			}
 			route, took := pattern(routes, r), time.Since(start)
+			path := r.URL.Path
+			if slices.Contains(routes.URLParams.Keys, "token") {
+				path = route
+			}
 			m.Metrics.observe(knownMethod(r.Method), route, status, took)
 			m.Log.LogAttrs(ctx, slog.LevelInfo, "request",
-				slog.String("method", r.Method), slog.String("route", route), slog.String("path", r.URL.Path),
+				slog.String("method", r.Method), slog.String("route", route), slog.String("path", path),
 				slog.Int("status", status), slog.Int("bytes", ww.BytesWritten()),
 				slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", m.Trusted.Client(r).String()))
 		}()

@@ -110,6 +110,7 @@ func server(t *testing.T, trusted obs.Proxies) (*httptest.Server, *lines, obs.HT
 	sub.Get("/things/{id}", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, obs.RequestID(r.Context()))
 	})
+	sub.Get("/links/{token}", func(http.ResponseWriter, *http.Request) {})
 	root := chi.NewRouter()
 	root.Mount("/api", sub)
 	root.Get("/panic", func(http.ResponseWriter, *http.Request) { panic("boom") })
@@ -169,14 +170,14 @@ func TestRequestIDOverHTTP(t *testing.T) {
 func TestAccessLogAndHistogramNameTheRoute(t *testing.T) {
 	t.Parallel()
 	s, out, metrics := server(t, nil)
-	for _, path := range []string{"/api/things/1?secret=1", "/api/things/2", "/nothing/here", "/nothing/there"} {
+	for _, path := range []string{"/api/things/1?secret=1", "/api/things/2", "/nothing/here", "/nothing/there", "/api/links/secret"} {
 		_, _, err := get(t, s.URL+path, "")
 		require.NoError(t, err)
 	}
 	s.Close() // the log line of a request is written after its answer
 
 	got := out.parsed(t)
-	require.Len(t, got, 4)
+	require.Len(t, got, 5)
 	require.Equal(t, "request", got[0]["msg"])
 	require.Equal(t, "/api/things/{id}", got[0]["route"])
 	require.InDelta(t, 200, got[0]["status"], 0)
@@ -184,10 +185,11 @@ func TestAccessLogAndHistogramNameTheRoute(t *testing.T) {
 	require.Equal(t, "127.0.0.1", got[0]["client"])
 	require.Len(t, got[0]["request_id"], 20)
 	require.NotContains(t, got[0]["path"], "secret")
+	require.Equal(t, "/api/links/{token}", got[4]["path"])
 	require.InDelta(t, 404, got[2]["status"], 0)
 
-	// Two series: what was not found does not make one a path.
-	require.Equal(t, 2, testutil.CollectAndCount(metrics))
+	// Three series: what was not found does not make one a path.
+	require.Equal(t, 3, testutil.CollectAndCount(metrics))
 }
 
 func TestPanicBecomesAProblem(t *testing.T) {
