@@ -45,6 +45,10 @@ type Provider interface {
 	// that the request is not from the provider or not for this account.
 	Verify(now time.Time, header http.Header, body []byte) (Receipt, error)
 
+	// Minimum is the smallest amount that can be charged in a currency, in minor
+	// units; ok is false when the provider states none.
+	Minimum(currency string) (minor int64, ok bool)
+
 	// KeyMemory is how long the provider remembers an idempotency key, with
 	// slack; past it a repeated call would be a new one.
 	KeyMemory() time.Duration

@@ -125,6 +125,9 @@ func (c *Client) Account() string { return c.cfg.Account }
 // KeyMemory implements payment.Provider.
 func (*Client) KeyMemory() time.Duration { return keyMemory }
 
+// Minimum is the package's [Minimum].
+func (*Client) Minimum(currency string) (int64, bool) { return Minimum(currency) }
+
 // begin opens one network call: it refuses a context inside a transaction and
 // bounds the call.
 func (c *Client) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
