@@ -1,0 +1,180 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"proofroom/internal/base/pg"
+	"proofroom/internal/core/catalog/internal/db"
+)
+
+// Store reads and writes the catalogue in the caller's transaction. It has no
+// pool, so it can write nowhere else. Its zero value works; reads also take a
+// pool.
+type Store struct{ q db.Queries }
+
+// Event reads one event, also a deleted one; ErrEventNotFound if there is none.
+// Whether it may be shown is for [Event.Open] to say.
+func (s Store) Event(ctx context.Context, conn pg.DBTX, id uuid.UUID) (Event, error) {
+	events, err := s.Events(ctx, conn, []uuid.UUID{id})
+	if err != nil {
+		return Event{}, err
+	}
+	if len(events) == 0 {
+		return Event{}, ErrEventNotFound
+	}
+	return events[0], nil
+}
+
+// Events reads events in the order of ids and leaves out what it does not find.
+func (s Store) Events(ctx context.Context, conn pg.DBTX, ids []uuid.UUID) ([]Event, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := s.q.EventsByID(ctx, conn, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	found := make(map[uuid.UUID]Event, len(rows))
+	for _, r := range rows {
+		found[r.Event.ID] = eventOf(r)
+	}
+	out := make([]Event, 0, len(rows))
+	for _, id := range ids {
+		if e, ok := found[id]; ok {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// EventForSaleTx reads an event and holds its currency until the transaction
+// ends, so that an order can be written in it. The event must be on sale, else
+// ErrNotOnSale or ErrEventNotFound.
+func (s Store) EventForSaleTx(ctx context.Context, tx pgx.Tx, id uuid.UUID) (Event, error) {
+	// The lock is taken in a statement of its own: after waiting for a change
+	// of currency, the next one sees what was changed.
+	if _, err := s.q.LockEventForSale(ctx, tx, id); err != nil {
+		return Event{}, notFound(err)
+	}
+	e, err := s.Event(ctx, tx, id)
+	switch {
+	case err != nil:
+		return Event{}, err
+	case e.DeletedAt != nil || e.Status == Draft:
+		return Event{}, ErrEventNotFound
+	case e.Status != OnSale:
+		return Event{}, ErrNotOnSale
+	}
+	return e, nil
+}
+
+func notFound(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrEventNotFound
+	}
+	return fmt.Errorf("read event: %w", err)
+}
+
+// insertTx writes a new event with its bundles and reports false if its slug
+// is taken.
+func (s Store) insertTx(ctx context.Context, tx pgx.Tx, e Event) (bool, error) {
+	n, err := s.q.InsertEvent(ctx, tx, db.InsertEventParams{
+		ID: e.ID, CreatorID: e.CreatorID, Slug: e.Slug, Title: e.Title, Description: e.Description,
+		Visibility: string(e.Visibility), AccessCode: optional(e.AccessCode),
+		Currency: e.Prices.Currency, CommissionBps: int32(e.CommissionBps),
+		Timezone: e.Starts.Zone, StartsLocal: e.Starts.Local, EndsLocal: e.Ends.Local,
+		StartsAt: e.Starts.At, EndsAt: e.Ends.At,
+		Free: e.Prices.Free, PricePhoto: optional(e.Prices.Photo), PriceEvent: optional(e.Prices.Event),
+	})
+	if err != nil {
+		return false, fmt.Errorf("write event: %w", err)
+	}
+	if n == 0 {
+		return false, nil
+	}
+	return true, s.insertBundlesTx(ctx, tx, e)
+}
+
+func (s Store) insertBundlesTx(ctx context.Context, tx pgx.Tx, e Event) error {
+	if len(e.Prices.Bundles) == 0 {
+		return nil
+	}
+	p := db.InsertBundlesParams{EventID: e.ID}
+	for _, b := range e.Prices.Bundles {
+		p.Photos = append(p.Photos, int32(b.Photos))
+		p.Prices = append(p.Prices, b.Price)
+	}
+	if err := s.q.InsertBundles(ctx, tx, p); err != nil {
+		return fmt.Errorf("write bundles: %w", err)
+	}
+	return nil
+}
+
+// updateTx writes what can be edited of an event that is locked.
+func (s Store) updateTx(ctx context.Context, tx pgx.Tx, e Event) error {
+	err := s.q.UpdateEvent(ctx, tx, db.UpdateEventParams{
+		ID: e.ID, Slug: e.Slug, Title: e.Title, Description: e.Description,
+		Visibility: string(e.Visibility), AccessCode: optional(e.AccessCode), Currency: e.Prices.Currency,
+		Timezone: e.Starts.Zone, StartsLocal: e.Starts.Local, EndsLocal: e.Ends.Local,
+		StartsAt: e.Starts.At, EndsAt: e.Ends.At,
+		Free: e.Prices.Free, PricePhoto: optional(e.Prices.Photo), PriceEvent: optional(e.Prices.Event),
+	})
+	switch {
+	case pg.IsUnique(err, pg.UqEventSlug):
+		return ErrSlugTaken.Because(err)
+	case err != nil:
+		return fmt.Errorf("write event: %w", err)
+	}
+	if err := s.q.DeleteBundles(ctx, tx, e.ID); err != nil {
+		return fmt.Errorf("write bundles: %w", err)
+	}
+	return s.insertBundlesTx(ctx, tx, e)
+}
+
+func eventOf(r db.EventsByIDRow) Event {
+	e := r.Event
+	out := Event{
+		ID: e.ID, CreatorID: e.CreatorID, Slug: e.Slug, Title: e.Title, Description: e.Description,
+		Status: Status(e.Status), Visibility: Visibility(e.Visibility), AccessCode: value(e.AccessCode),
+		CommissionBps: int(e.CommissionBps),
+		Starts:        Wall{Zone: e.Timezone, Local: e.StartsLocal.UTC(), At: e.StartsAt.UTC()},
+		Ends:          Wall{Zone: e.Timezone, Local: e.EndsLocal.UTC(), At: e.EndsAt.UTC()},
+		Prices:        PriceList{Currency: e.Currency, Free: e.Free, Photo: value(e.PricePhoto), Event: value(e.PriceEvent)},
+		CreatedAt:     e.CreatedAt.UTC(), UpdatedAt: e.UpdatedAt.UTC(), DeletedAt: utc(e.DeletedAt),
+	}
+	for i, n := range r.BundlePhotos {
+		out.Prices.Bundles = append(out.Prices.Bundles, Bundle{Photos: int(n), Price: r.BundlePrices[i]})
+	}
+	return out
+}
+
+// optional is nil for what is not set, as the table has it.
+func optional[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+func value[T any](p *T) T {
+	var zero T
+	if p == nil {
+		return zero
+	}
+	return *p
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
