@@ -1,0 +1,179 @@
+package twin
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+)
+
+// Fault is a way in which a provider fails its clients.
+type Fault string
+
+// Faults of answers to requests that change something. They are decided per
+// request that is not a replay.
+const (
+	// CutReply: the effect happens and the answer breaks off in the middle.
+	CutReply Fault = "cut_reply"
+	// ErrorAfter: the effect happens and the answer is 500, kept under the key.
+	ErrorAfter Fault = "error_after"
+	// ErrorBefore: the answer is 500 and nothing happened or is kept.
+	ErrorBefore Fault = "error_before"
+	// ForgetKey: the idempotency key of the request is not remembered.
+	ForgetKey Fault = "forget_key"
+	// RateLimit: 429 before anything else.
+	RateLimit Fault = "rate_limit"
+	// LockTimeout: 429 with the code lock_timeout.
+	LockTimeout Fault = "lock_timeout"
+	// Slow: the request works for long before its effect. One-shot only.
+	Slow Fault = "slow"
+)
+
+// Faults of sessions and refunds.
+const (
+	// PayExpired: a closed session can still be paid.
+	PayExpired Fault = "pay_expired"
+	// Decline: the first card is declined.
+	Decline Fault = "decline"
+	// RefundPending: a refund stays pending until it is told otherwise.
+	RefundPending Fault = "refund_pending"
+)
+
+// Faults of events.
+const (
+	// Duplicate: an event is sent two to four times at once.
+	Duplicate Fault = "duplicate"
+	// Reorder: an event is sent after a later one.
+	Reorder Fault = "reorder"
+	// DelayEvent: an event is sent late.
+	DelayEvent Fault = "delay"
+	// Drop: an event is never sent.
+	Drop Fault = "drop"
+	// Silence: no event of one step of a session is ever sent.
+	Silence Fault = "silence"
+)
+
+// Faults lists every fault.
+var Faults = []Fault{
+	CutReply, ErrorAfter, ErrorBefore, ForgetKey, RateLimit, LockTimeout, Slow,
+	PayExpired, Decline, RefundPending, Duplicate, Reorder, DelayEvent, Drop, Silence,
+}
+
+// Rates is the share of objects that suffer each fault, 0 to 1.
+type Rates map[Fault]float64
+
+func (r Rates) check() error {
+	for f, rate := range r {
+		if !slices.Contains(Faults, f) {
+			return fmt.Errorf("there is no fault %q; there are %v", f, Faults)
+		}
+		if f == Slow {
+			return fmt.Errorf("the fault %q can be ordered for single requests only", f)
+		}
+		if math.IsNaN(rate) || rate < 0 || rate > 1 {
+			return fmt.Errorf("the rate of %q is %v, which is no share between 0 and 1", f, rate)
+		}
+	}
+	return nil
+}
+
+// Shot orders a fault for the next requests of a route.
+type Shot struct {
+	// Route is a method and pattern as counters show them, such as
+	// "POST /v1/checkout/sessions"; "*" is any route.
+	Route string `json:"route"`
+	Fault Fault  `json:"fault"`
+	// Times is how many requests suffer it; 0 is one.
+	Times int `json:"times,omitempty"`
+	// Skip lets that many requests pass first.
+	Skip int `json:"skip,omitempty"`
+	// Millis is how long a slow request works.
+	Millis int `json:"millis,omitempty"`
+}
+
+// faults is what is ordered. Twin.mu guards it.
+type faults struct {
+	seed  uint64
+	rates Rates
+	shots []*Shot
+}
+
+func newFaults(seed uint64, rates Rates) faults {
+	return faults{seed: seed, rates: maps.Clone(rates)}
+}
+
+// hits decides a random fault, the same way each time for one seed and what.
+func (f *faults) hits(fault Fault, what string) bool {
+	rate := f.rates[fault]
+	return rate > 0 && f.draw(fault, what) < rate
+}
+
+// draw is a number in [0, 1) that belongs to (seed, fault, what).
+func (f *faults) draw(fault Fault, what string) float64 {
+	h := sha256.New()
+	_ = binary.Write(h, binary.BigEndian, f.seed)
+	_, _ = h.Write([]byte(string(fault) + "\x00" + what))
+	return float64(binary.BigEndian.Uint64(h.Sum(nil))>>11) / (1 << 53)
+}
+
+// ordered is what one request has to suffer.
+type ordered struct {
+	cut, after, before, forget, limited, locked bool
+	slow                                        time.Duration
+}
+
+// take uses up the shots for one request of a route.
+func (f *faults) take(route string) ordered {
+	var o ordered
+	f.shots = slices.DeleteFunc(f.shots, func(s *Shot) bool {
+		if s.Route != route && s.Route != "*" {
+			return false
+		}
+		if s.Skip > 0 {
+			s.Skip--
+			return false
+		}
+		o.set(s.Fault, time.Duration(s.Millis)*time.Millisecond)
+		s.Times--
+		return s.Times <= 0
+	})
+	return o
+}
+
+// random adds the faults that chance has for the nth changing request of a
+// route.
+func (o *ordered) random(f *faults, route string, n int) {
+	what := fmt.Sprintf("%s#%d", route, n)
+	for _, fault := range []Fault{CutReply, ErrorAfter, ErrorBefore, ForgetKey, RateLimit, LockTimeout} {
+		if f.hits(fault, what) {
+			o.set(fault, 0)
+		}
+	}
+}
+
+func (o *ordered) set(fault Fault, slow time.Duration) {
+	switch fault {
+	case CutReply:
+		o.cut = true
+	case ErrorAfter:
+		o.after = true
+	case ErrorBefore:
+		o.before = true
+	case ForgetKey:
+		o.forget = true
+	case RateLimit:
+		o.limited = true
+	case LockTimeout:
+		o.locked = true
+	case Slow:
+		o.slow = max(o.slow, slow)
+	}
+}
+
+// requestFault reports whether a fault is one of answers to requests.
+func requestFault(f Fault) bool {
+	return slices.Contains([]Fault{CutReply, ErrorAfter, ErrorBefore, ForgetKey, RateLimit, LockTimeout, Slow}, f)
+}
