@@ -16,7 +16,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "darkroom takes no arguments: proofroom starts it and sends it photographs.")
 		os.Exit(2)
 	}
-	if err := darkroom.Serve(os.Stdin, os.Stdout, confine.Renew); err != nil {
+	if err := darkroom.Serve(os.Stdin, confine.Output(), confine.Renew); err != nil {
 		fmt.Fprintln(os.Stderr, "darkroom:", err)
 		os.Exit(1)
 	}

@@ -183,10 +183,11 @@ func exportNegative(img *vips.ImageRef) ([]byte, error) {
 
 // loadJPEG lets the decoder itself halve the picture as often as at least
 // half as many pixels again as wanted remain: that saves more than half of
-// the time, and nothing that a derivative would show.
+// the time, and nothing that a derivative would show. It leaves narrow
+// pictures alone, which the decoder would shrink to nothing.
 func loadJPEG(original []byte, head header, side int) (*vips.ImageRef, error) {
 	shrink := 8
-	for shrink > 1 && 2*max(head.width, head.height) < 3*shrink*side {
+	for shrink > 1 && (2*max(head.width, head.height) < 3*shrink*side || min(head.width, head.height) < 8*shrink) {
 		shrink /= 2
 	}
 	params := vips.NewImportParams()

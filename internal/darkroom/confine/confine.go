@@ -1,6 +1,7 @@
 package confine
 
 /*
+#define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -9,6 +10,8 @@ package confine
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+enum { OUTPUT = 3 };
 
 static void limit(int what, const char *name, rlim_t soft, rlim_t hard)
 {
@@ -31,6 +34,16 @@ __attribute__((constructor)) static void confine(void)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
 		fprintf(stderr, "darkroom: cannot set no_new_privs: %s\n", strerror(errno));
 		_exit(71);
+	}
+	// Frames go out by a descriptor of their own: a library that prints to
+	// standard output, as one does before it gives up, then cannot garble them.
+	if (dup2(STDOUT_FILENO, OUTPUT) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+		fprintf(stderr, "darkroom: cannot set up the output: %s\n", strerror(errno));
+		_exit(71);
+	}
+	// What the server itself inherited and never marked would be here too.
+	if (close_range(OUTPUT + 1, ~0U, 0) != 0) {
+		for (int fd = OUTPUT + 1; fd < 4096; fd++) close(fd);
 	}
 	limit(RLIMIT_DATA, "RLIMIT_DATA", 2048UL << 20, 2048UL << 20);
 	limit(RLIMIT_CPU, "RLIMIT_CPU", 60, 3600);
@@ -66,6 +79,10 @@ func init() {
 		os.Exit(1)
 	}()
 }
+
+// Output is where the process's standard output led when it started. The
+// standard output itself now leads to standard error.
+func Output() *os.File { return os.NewFile(C.OUTPUT, "output") }
 
 // Renew grants the next photograph its processor time. The limit counts from
 // the start of the process, so it moves along.

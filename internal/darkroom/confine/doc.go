@@ -4,8 +4,9 @@
 // # Purpose
 //
 // It sets, before the first Go code runs: no_new_privs (no set-uid program
-// can raise the process again), at most 2 GiB of data, 32 descriptors, no
-// writing of files, no core dump, and a limit of processor time.
+// can raise the process again), no descriptors but the pipes of the three
+// standard ones, at most 2 GiB of data, 32 descriptors, no writing of files, no
+// core dump, and a limit of processor time.
 //
 // # Invariants
 //
