@@ -33,8 +33,9 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs a program to its end, or kills it and its children when ctx ends. It
-// returns the last lines of what it wrote.
+// run runs a program to its end. When ctx ends it interrupts the program with
+// its children, which then tidy up, and kills them if that takes too long. It
+// returns the last lines of what they wrote.
 func run(ctx context.Context, cmd *exec.Cmd) (string, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -42,16 +43,22 @@ func run(ctx context.Context, cmd *exec.Cmd) (string, error) {
 		return "", err
 	}
 	ended := make(chan struct{})
-	cancel := context.AfterFunc(ctx, func() {
-		select {
-		case <-ended:
-		default:
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // its whole session
+	defer context.AfterFunc(ctx, func() {
+		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+			select {
+			case <-ended:
+				return
+			default:
+				_ = syscall.Kill(-cmd.Process.Pid, signal)
+			}
+			select {
+			case <-ended:
+			case <-time.After(5 * time.Second):
+			}
 		}
-	})
+	})()
 	err := cmd.Wait()
 	close(ended)
-	cancel()
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -70,9 +77,9 @@ func (s *Server) removeUnfinished(ctx context.Context) error {
 		}
 		find := func() []process { return marked(owner.uid, filepath.Join(dir, "data")) }
 		for _, p := range find() {
-			_ = syscall.Kill(-p.pid, syscall.SIGKILL) // initdb and the servers it runs
+			_ = syscall.Kill(-p.pid, syscall.SIGINT) // initdb with the servers that it runs
 		}
-		if err := stopAll(ctx, []step{{syscall.SIGKILL, true, 5 * time.Second}}, find); err != nil {
+		if err := stopAll(ctx, orderly, find); err != nil {
 			return err
 		}
 		s.cfg.Log.Info("embedded postgres: deleting a database whose making was cut short", "folder", dir)
