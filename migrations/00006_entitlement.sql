@@ -12,6 +12,7 @@ CREATE TABLE entitlements (
   event_id     uuid NOT NULL,
   photo_id     uuid,
   granted_at   timestamptz NOT NULL DEFAULT app_now(),
+  live_since   timestamptz, -- when it last became the live one; NULL: never yet
   frozen_at    timestamptz,
   revoked_at   timestamptz,
   shadowed_by  uuid,
@@ -20,7 +21,9 @@ CREATE TABLE entitlements (
   changed_kind text NOT NULL DEFAULT 'inbox' CHECK (changed_kind IN ('inbox', 'audit')),
   changed_id   uuid NOT NULL,
   changed_at   timestamptz NOT NULL DEFAULT app_now(),
-  CONSTRAINT entitlement_subject CHECK ((kind = 'event') = (photo_id IS NULL))
+  CONSTRAINT entitlement_subject CHECK ((kind = 'event') = (photo_id IS NULL)),
+  CONSTRAINT entitlement_live CHECK (live_since IS NOT NULL OR shadowed_by IS NOT NULL),
+  CONSTRAINT entitlement_shadow CHECK (shadowed_by <> id)
 ) WITH (fillfactor = 80, autovacuum_analyze_threshold = 500, autovacuum_analyze_scale_factor = 0.02);
 CREATE UNIQUE INDEX uq_entitlement_line ON entitlements (line_id);
 CREATE UNIQUE INDEX uq_entitlement_photo ON entitlements (photo_id, buyer_id)
@@ -28,7 +31,7 @@ CREATE UNIQUE INDEX uq_entitlement_photo ON entitlements (photo_id, buyer_id)
 CREATE UNIQUE INDEX uq_entitlement_event ON entitlements (event_id, buyer_id)
   WHERE photo_id IS NULL AND revoked_at IS NULL AND shadowed_by IS NULL;
 CREATE INDEX entitlements_order ON entitlements (order_id);
-CREATE INDEX entitlements_buyer ON entitlements (buyer_id, event_id);
+CREATE INDEX entitlements_buyer ON entitlements (buyer_id, event_id, id);
 CREATE INDEX entitlements_shadowed ON entitlements (shadowed_by) WHERE shadowed_by IS NOT NULL;
 
 -- Every new grant must be of an existing line, buyer and thing. Set-wise, since

@@ -11,6 +11,9 @@ CREATE TABLE ledger_accounts (
   provider   text NOT NULL DEFAULT '',
   account    text NOT NULL DEFAULT '',
   currency   text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+  -- The transaction that made the row: only an id that another one made is
+  -- surely committed, and may be remembered by a process.
+  made_in    xid8 NOT NULL DEFAULT pg_current_xact_id(),
   CONSTRAINT uq_ledger_account UNIQUE NULLS NOT DISTINCT (kind, creator_id, provider, account, currency),
   CONSTRAINT ledger_account_owner CHECK ((kind IN ('pending', 'available', 'held', 'debt')) = (creator_id IS NOT NULL))
 );
@@ -22,11 +25,15 @@ CREATE TABLE ledger_entries (
   order_id   uuid,
   gross      bigint NOT NULL CHECK (gross > 0),
   currency   text NOT NULL,
+  undoes     text, -- the key of the entry that this one takes back
   cause_kind text NOT NULL CHECK (cause_kind IN ('inbox', 'audit', 'lease')),
   cause_id   uuid NOT NULL,
   created_at timestamptz NOT NULL DEFAULT app_now()
 ) WITH (autovacuum_analyze_threshold = 500, autovacuum_analyze_scale_factor = 0.02);
 CREATE UNIQUE INDEX uq_ledger_entry ON ledger_entries (key);
+-- An order is sold once, whatever payment paid for it, and an entry is taken back once.
+CREATE UNIQUE INDEX uq_ledger_sale ON ledger_entries (order_id) WHERE kind = 'sale';
+CREATE UNIQUE INDEX uq_ledger_undoes ON ledger_entries (undoes) WHERE undoes IS NOT NULL;
 CREATE INDEX ledger_entries_order ON ledger_entries (order_id);
 
 CREATE TABLE ledger_postings (

@@ -1,0 +1,282 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"proofroom/internal/base/pg"
+	"proofroom/internal/testkit/pgtest"
+)
+
+// race posts first in one transaction and second in another, which is seen to
+// wait; then the first commits, or rolls back.
+func (w *world) race(t *testing.T, first, second []Entry, commit bool) (out []Posted, err error) {
+	t.Helper()
+	a, b := pgtest.StartTx(t, w.pool), pgtest.StartTx(t, w.pool)
+	_, err = w.store.PostTx(t.Context(), a, first)
+	require.NoError(t, err)
+	var late errgroup.Group
+	late.Go(func() (err error) {
+		out, err = w.store.PostTx(t.Context(), b, second)
+		return err
+	})
+	_, err = pgtest.WaitBlocked(soon(t), w.pool, b.PID)
+	require.NoError(t, err)
+	if commit {
+		require.NoError(t, a.Commit(t.Context()))
+	} else {
+		require.NoError(t, a.Rollback(t.Context()))
+	}
+	if err := late.Wait(); err != nil {
+		return nil, err
+	}
+	return out, b.Commit(t.Context())
+}
+
+// soon bounds a wait for what must happen at once.
+func soon(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestSameKeyFromTwoTransactions(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]Kind{"with a wallet": Sale, "without one": Surplus} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			o := newSold(newCreator(t, w.pool), "USD", 10_00, 8_50)
+			e := o.entry(kind, "", 10_00)
+
+			out, err := w.race(t, []Entry{e}, []Entry{e}, true)
+			require.NoError(t, err)
+			require.Equal(t, Already, out[0].Result)
+			all, err := w.store.OrderEntries(t.Context(), w.pool, o.id)
+			require.NoError(t, err)
+			require.Len(t, all, 1)
+			require.Equal(t, all[0].ID, out[0].ID)
+			require.Equal(t, map[Kind]Balance{Sale: {Pending: 8_50}, Surplus: {}}[kind], w.wallet(t, o.creator, "USD"))
+			require.Empty(t, broken(t, w.pool))
+		})
+	}
+}
+
+// The first transaction is rolled back, and with it the accounts that it made.
+// The same store must not remember their ids.
+func TestRollbackLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o := newSold(newCreator(t, w.pool), "USD", 10_00, 8_50)
+	out, err := w.race(t, []Entry{o.sale()}, []Entry{o.sale()}, false)
+	require.NoError(t, err)
+	require.Equal(t, Inserted, out[0].Result)
+	require.Equal(t, Balance{Pending: 8_50}, w.wallet(t, o.creator, "USD"))
+	require.Empty(t, broken(t, w.pool))
+}
+
+func TestAccountsAreRememberedOnceCommitted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o := newSold(newCreator(t, w.pool), "USD", 10_00, 8_50)
+	tx, err := w.pool.Begin(t.Context())
+	require.NoError(t, err)
+	inner, err := tx.Begin(t.Context()) // a savepoint has a transaction id of its own
+	require.NoError(t, err)
+	for _, e := range []Entry{o.sale(), o.refund("1", 1_00)} { // the second finds what the first made
+		_, err = w.store.PostTx(t.Context(), inner, []Entry{e})
+		require.NoError(t, err)
+	}
+	require.NoError(t, inner.Commit(t.Context()))
+	require.Empty(t, w.store.accounts.ids)
+	require.NoError(t, tx.Rollback(t.Context()))
+
+	w.mustPost(t, o.sale())
+	require.Empty(t, w.store.accounts.ids)
+	w.mustPost(t, o.refund("1", 1_00))
+	require.Len(t, w.store.accounts.ids, 3)
+	w.mustPost(t, o.refund("2", 1_00))
+	require.Empty(t, broken(t, w.pool))
+
+	w.store.accounts.put(Account{Kind: "full"}, 1)
+	for i := range maxAccounts {
+		w.store.accounts.put(Account{Kind: "x", CreatorID: uuid.UUID{byte(i), byte(i >> 8), byte(i >> 16)}}, int64(i))
+	}
+	require.LessOrEqual(t, len(w.store.accounts.ids), maxAccounts)
+	w.mustPost(t, o.refund("3", 1_00))
+	require.Empty(t, broken(t, w.pool))
+}
+
+func TestFirstTouchOfAWallet(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		commit bool
+		want   Balance
+	}{"first commits": {true, Balance{Pending: 10_00}}, "first rolls back": {false, Balance{Pending: 1_50}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			creator := newCreator(t, w.pool)
+			a, b := newSold(creator, "USD", 10_00, 8_50), newSold(creator, "USD", 2_00, 1_50)
+			_, err := w.race(t, []Entry{a.sale()}, []Entry{b.sale()}, c.commit)
+			require.NoError(t, err)
+			require.Equal(t, c.want, w.wallet(t, creator, "USD"))
+			require.Empty(t, broken(t, w.pool))
+		})
+	}
+}
+
+// Two refunds of one creator, who has enough for one of them: the second sees
+// what the first left, and makes debt of the rest.
+func TestTwoRefundsShareWhatIsAvailable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.twoReleased(t)
+	_, err := w.race(t, []Entry{a.refund("1", 10_00)}, []Entry{b.refund("1", 10_00)}, true)
+	require.NoError(t, err)
+	require.Equal(t, Balance{Debt: 6_00}, w.wallet(t, a.creator, "USD"))
+	require.Empty(t, broken(t, w.pool))
+}
+
+// twoReleased are two orders of one creator, released, and 12.00 of 18.00 left.
+func (w *world) twoReleased(t *testing.T) (a, b sold) {
+	t.Helper()
+	creator := newCreator(t, w.pool)
+	a, b = newSold(creator, "USD", 10_00, 9_00), newSold(creator, "USD", 10_00, 9_00)
+	w.mustPost(t, a.sale(), b.sale(), a.release(), b.release())
+	w.payOut(t, w.pool, creator, "USD", 6_00)
+	return a, b
+}
+
+// Many transactions touch a few wallets in all orders. Nothing deadlocks, for
+// each locks them sorted; no transaction is run again here, so none may fail.
+func TestNoDeadlockBetweenWallets(t *testing.T) {
+	t.Parallel()
+	const workers, rounds, wallets = 8, 15, 10
+	w := newWorld(t)
+	creators := make([]uuid.UUID, wallets)
+	for i := range creators {
+		creators[i] = newCreator(t, w.pool)
+	}
+	g, ctx := errgroup.WithContext(t.Context())
+	for range workers {
+		g.Go(func() error {
+			for range rounds {
+				var entries []Entry
+				for _, i := range rand.Perm(wallets)[:6] {
+					o := newSold(creators[i], "USD", 10_00, 9_00)
+					entries = append(entries, o.sale(), o.refund("1", 4_00), o.release())
+				}
+				err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+					_, err := w.store.PostTx(ctx, tx, entries)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, g.Wait())
+	require.Empty(t, broken(t, w.pool))
+	var available, released int64
+	require.NoError(t, w.pool.QueryRow(t.Context(), `SELECT sum(available) FROM wallets`).Scan(&available))
+	require.NoError(t, w.pool.QueryRow(t.Context(), `SELECT count(*) FROM ledger_entries WHERE kind = 'release'`).Scan(&released))
+	require.EqualValues(t, workers*rounds*6, released)
+	require.Equal(t, released*5_40, available)
+}
+
+// The same two wallets locked in opposite orders, as unsorted code would: one of
+// the two is a deadlock's victim every time.
+func TestUnsortedWalletsDeadlock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var creators [2]uuid.UUID
+	for i := range creators {
+		creators[i] = newCreator(t, w.pool)
+		w.mustPost(t, newSold(creators[i], "USD", 10_00, 9_00).sale())
+	}
+	lock := func(tx pgx.Tx, creator uuid.UUID) error {
+		_, err := tx.Exec(t.Context(), `SELECT FROM wallets WHERE creator_id = $1 FOR UPDATE`, creator)
+		return err
+	}
+	a, b := pgtest.StartTx(t, w.db.Owner), pgtest.StartTx(t, w.db.Owner)
+	for _, tx := range []pgx.Tx{a, b} {
+		_, err := tx.Exec(t.Context(), `SET LOCAL deadlock_timeout = '20ms'`)
+		require.NoError(t, err)
+	}
+	require.NoError(t, lock(a, creators[0]))
+	require.NoError(t, lock(b, creators[1]))
+	var second errgroup.Group
+	second.Go(func() error { return lock(b, creators[0]) })
+	_, err := pgtest.WaitBlocked(soon(t), w.pool, b.PID)
+	require.NoError(t, err)
+	errA := lock(a, creators[1])
+	if errA != nil {
+		require.NoError(t, a.Rollback(t.Context()))
+	}
+	errB := second.Wait()
+	var failed *pgconn.PgError
+	require.ErrorAs(t, errors.Join(errA, errB), &failed)
+	require.Equal(t, "40P01", failed.Code)
+}
+
+// Without the wallet's lock both refunds spend the same money. The table's
+// check is the backup; without it, too, the wallet goes below zero.
+func TestWithoutTheWalletLock(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		drop string
+		then func(*testing.T, *world, error)
+	}{
+		"the check stands in": {"", func(t *testing.T, w *world, err error) {
+			require.True(t, pg.IsCheck(err, pg.WalletAvailable), "%v", err)
+			require.Empty(t, broken(t, w.pool))
+		}},
+		"and without the check": {"ALTER TABLE wallets DROP CONSTRAINT wallet_available", func(t *testing.T, w *world, err error) {
+			require.NoError(t, err)
+			require.Contains(t, broken(t, w.pool), "negative wallet")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.store.unlocked = true
+			a, b := w.twoReleased(t)
+			_, err := w.db.Owner.Exec(t.Context(), c.drop)
+			require.NoError(t, err)
+			_, err = w.race(t, []Entry{a.refund("1", 10_00)}, []Entry{b.refund("1", 10_00)}, true)
+			c.then(t, w, err)
+		})
+	}
+}
+
+// A retry after a deadlock runs the same entries in a new transaction.
+func TestPostedByARetry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o := newSold(newCreator(t, w.pool), "USD", 10_00, 9_00)
+	tries := 0
+	out, err := pg.InTx(t.Context(), w.pool, func(ctx context.Context, tx pgx.Tx) ([]Posted, error) {
+		out, err := w.store.PostTx(ctx, tx, []Entry{o.sale()})
+		if tries++; tries == 1 && err == nil {
+			err = &pgconn.PgError{Code: "40P01"}
+		}
+		return out, err
+	})
+	require.NoError(t, err)
+	require.Equal(t, Inserted, out[0].Result)
+	require.Equal(t, Balance{Pending: 9_00}, w.wallet(t, o.creator, "USD"))
+	require.Empty(t, broken(t, w.pool))
+}
