@@ -111,7 +111,7 @@ func (t *Twin) renderIntent(pi *intent, expand expansion) object {
 			"installments": nil, "mandate_options": nil, "network": nil, "request_three_d_secure": "automatic",
 		}},
 		"payment_method_types": []string{"card", "customer_balance"}, "processing": nil, "receipt_email": nil,
-		"review": nil, "setup_future_usage": nil, "shipping": nil, "source": nil, "statement_descriptor": nil,
+		"review": nil, "setup_future_usage": nil, "shipping": nil, "statement_descriptor": nil,
 		"statement_descriptor_suffix": nil, "status": pi.status, "transfer_data": nil,
 		"transfer_group": orNull(pi.transferGroup),
 	}
@@ -160,7 +160,7 @@ func (t *Twin) renderCharge(ch *charge, expand expansion) object {
 		"paid": ch.status == "succeeded", "payment_intent": pi.id, "payment_method": "pm_" + ch.id[3:],
 		"payment_method_details": ch.details(), "receipt_email": nil, "receipt_number": nil,
 		"receipt_url": "https://pay.example/receipts/" + ch.id, "refunded": ch.refunded == ch.amount, "review": nil,
-		"shipping": nil, "source": nil, "source_transfer": nil, "statement_descriptor": nil,
+		"shipping": nil, "source_transfer": nil, "statement_descriptor": nil,
 		"statement_descriptor_suffix": nil, "status": ch.status, "transfer_data": nil,
 		"transfer_group": orNull(pi.transferGroup),
 	}
@@ -212,7 +212,7 @@ func (t *Twin) renderRefund(r *refund, expand expansion) object {
 		o["destination_details"] = object{"type": "customer_cash_balance", "customer_cash_balance": object{}}
 	}
 	if r.status == "failed" {
-		o["failure_reason"], o["failure_balance_transaction"] = "expired_or_canceled_card", nil
+		o["failure_reason"], o["failure_balance_transaction"] = "expired_or_canceled_card", r.failureTxn
 	}
 	if below, ok := expand.below("payment_intent"); ok {
 		o["payment_intent"] = t.renderIntent(ch.intent, below)

@@ -18,6 +18,8 @@ type refund struct {
 	metadata map[string]string
 	charge   *charge
 	txn      string
+	// failureTxn is the movement that brought the money back.
+	failureTxn string
 }
 
 var refundEndpoints = []endpoint{
@@ -172,7 +174,7 @@ func (t *Twin) moveRefund(id, to string, forced []Fault) (RefundView, error) {
 	ch := r.charge
 	if to == "failed" || to == "canceled" {
 		ch.refunded -= r.amount
-		t.post(EntryRefundFailure, r.id, r.amount, ch)
+		r.failureTxn = t.post(EntryRefundFailure, r.id, r.amount, ch)
 	}
 	step := t.begin(ch.intent.session, nil, forced)
 	if to == "failed" {
