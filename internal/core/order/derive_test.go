@@ -125,8 +125,10 @@ func TestDerive(t *testing.T) {
 		},
 		"too much money: the price is the sale, the rest goes back": {
 			func(f *order.Facts) []payment.Observation { return []payment.Observation{paid(f, "pi_1", 1200)} },
-			want{state: order.Paid, entries: []string{"excess:stripe:main:pi_1 surplus 200", "sale:stripe:main:pi_1 sale 1000"},
-				refunds: []order.RequestKind{order.RefundExcess}, live: 2},
+			want{
+				state: order.Paid, entries: []string{"excess:stripe:main:pi_1 surplus 200", "sale:stripe:main:pi_1 sale 1000"},
+				refunds: []order.RequestKind{order.RefundExcess}, live: 2,
+			},
 		},
 		"refunded whole at the provider": {
 			func(f *order.Facts) []payment.Observation {
@@ -136,8 +138,10 @@ func TestDerive(t *testing.T) {
 		},
 		"refunded in two equal parts at the provider": {
 			func(f *order.Facts) []payment.Observation {
-				return []payment.Observation{paid(f, "pi_1", 1000), refunded("pi_1", "re_1", payment.RefundSucceeded, 500),
-					refunded("pi_1", "re_2", payment.RefundSucceeded, 500)}
+				return []payment.Observation{
+					paid(f, "pi_1", 1000), refunded("pi_1", "re_1", payment.RefundSucceeded, 500),
+					refunded("pi_1", "re_2", payment.RefundSucceeded, 500),
+				}
 			},
 			want{state: order.Refunded, entries: []string{"refund:stripe:main:re_1 refund 500", "refund:stripe:main:re_2 refund 500", "sale:stripe:main:pi_1 sale 1000"}},
 		},
@@ -149,11 +153,15 @@ func TestDerive(t *testing.T) {
 		},
 		"a refund that failed leaves the access": {
 			func(f *order.Facts) []payment.Observation {
-				return []payment.Observation{paid(f, "pi_1", 1000), refunded("pi_1", "re_1", payment.RefundSucceeded, 1000),
-					refunded("pi_1", "re_1", payment.RefundFailed, 1000)}
+				return []payment.Observation{
+					paid(f, "pi_1", 1000), refunded("pi_1", "re_1", payment.RefundSucceeded, 1000),
+					refunded("pi_1", "re_1", payment.RefundFailed, 1000),
+				}
 			},
-			want{state: order.Paid, entries: []string{"refund:stripe:main:re_1 refund 1000", "refund_undone:stripe:main:re_1 refund_undone 1000",
-				"sale:stripe:main:pi_1 sale 1000"}, live: 2},
+			want{state: order.Paid, entries: []string{
+				"refund:stripe:main:re_1 refund 1000", "refund_undone:stripe:main:re_1 refund_undone 1000",
+				"sale:stripe:main:pi_1 sale 1000",
+			}, live: 2},
 		},
 	}
 	for name, tt := range tests {
@@ -224,13 +232,15 @@ func TestDeriveOrderDoesNotMatter(t *testing.T) {
 		base := cart()
 		var obs []payment.Observation
 		for i, status := range rapid.SliceOfN(rapid.SampledFrom([]string{
-			payment.PaymentPending, payment.PaymentFailed, payment.PaymentSucceeded}), 1, 3).Draw(t, "payment") {
+			payment.PaymentPending, payment.PaymentFailed, payment.PaymentSucceeded,
+		}), 1, 3).Draw(t, "payment") {
 			o := paid(base, "pi_1", 1000)
 			o.Status, o.InboxID = status, uuid.UUID{15: byte(i + 1)}
 			obs = append(obs, o)
 		}
 		for i, status := range rapid.SliceOfN(rapid.SampledFrom([]string{
-			payment.RefundPending, payment.RefundSucceeded, payment.RefundFailed}), 0, 3).Draw(t, "refund") {
+			payment.RefundPending, payment.RefundSucceeded, payment.RefundFailed,
+		}), 0, 3).Draw(t, "refund") {
 			obs = append(obs, refunded("pi_1", fmt.Sprintf("re_%d", i%2), status, 500))
 		}
 		if rapid.Bool().Draw(t, "expired") {

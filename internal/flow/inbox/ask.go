@@ -40,18 +40,22 @@ func (a *Asker) Ask(ctx context.Context, provider, account, ref, why string) err
 	if err != nil {
 		return fmt.Errorf("ask %s about %s: %w", provider, ref, err)
 	}
-	return a.Say(ctx, p, why, ref, page.Facts)
+	return a.Say(ctx, payment.Reply(p, why, ref, page.Facts))
 }
 
-// Say stores the facts of a provider's answer as a row and applies it at once.
-// Without facts it does nothing.
-func (a *Asker) Say(ctx context.Context, p payment.Provider, why, object string, facts []payment.Observation) error {
-	if len(facts) == 0 {
+// Say stores a provider's answer as a row and applies it at once. An answer
+// without facts is no news and is not stored.
+func (a *Asker) Say(ctx context.Context, row payment.Row) error {
+	if len(row.Receipt.Facts) == 0 {
 		return nil
 	}
-	row := payment.Reply(p, why, object, facts)
-	if _, err := a.inbox.Store(ctx, a.pool, []payment.Row{row}); err != nil {
+	fresh, err := a.inbox.Store(ctx, a.pool, []payment.Row{row})
+	if err != nil {
 		return err
+	}
+	if !fresh[row.ID] {
+		a.drainer.Wake() // said before; whoever drains applies it
+		return nil
 	}
 	return a.drainer.Apply(ctx, row.Receipt.Applier, []uuid.UUID{row.ID})
 }

@@ -1,0 +1,285 @@
+package checkout
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"proofroom/internal/base/id"
+	"proofroom/internal/base/money"
+	"proofroom/internal/base/pg"
+	"proofroom/internal/base/problem"
+	"proofroom/internal/core/account"
+	"proofroom/internal/core/catalog"
+	"proofroom/internal/core/idempotency"
+	"proofroom/internal/core/order"
+)
+
+// ProviderFree takes the "payment" of orders that cost nothing.
+const ProviderFree = "free"
+
+// started is what tx 1 left: an answer, or an order to go on with.
+type started struct {
+	answer  *Answer
+	term    int32
+	orderID uuid.UUID
+}
+
+// overlapError says that the buyer's open orders claim the same things. They
+// are closed at the provider, outside the transaction, before it is tried again.
+type overlapError struct{ orders []uuid.UUID }
+
+func (e *overlapError) Error() string {
+	return fmt.Sprintf("checkout: %d open orders of the buyer overlap", len(e.orders))
+}
+
+// open is tx 1: the key, the order, its reservations and its first attempt.
+func (s *Service) open(ctx context.Context, claim idempotency.Claim, in Input) (started, error) {
+	return pg.InTx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (started, error) {
+		b, err := s.keys.BeginTx(ctx, tx, claim)
+		if err != nil {
+			return started{}, err
+		}
+		switch b.State {
+		case idempotency.Done:
+			return started{answer: &Answer{Status: b.Status, Body: b.Body, Replayed: true}}, nil
+		case idempotency.Mismatch:
+			return started{}, ErrKeyReused
+		case idempotency.Running:
+			return started{}, ErrRunning.After(b.RetryAfter)
+		case idempotency.Resume:
+			if b.SubjectID != uuid.Nil {
+				return started{term: b.Term, orderID: b.SubjectID}, nil
+			}
+		case idempotency.New:
+		}
+		n, err := s.build(ctx, tx, in)
+		if p := problem.As(err); p != nil {
+			return s.storeProblem(ctx, tx, claim, b.Term, p)
+		}
+		if err != nil {
+			return started{}, err
+		}
+		if n.same != nil {
+			body := marshal(result(n.same))
+			if _, err := s.keys.CompleteTx(ctx, tx, claim, b.Term, 201, body); err != nil {
+				return started{}, err
+			}
+			return started{answer: &Answer{Status: 201, Body: body}}, nil
+		}
+		err = s.orders.OpenTx(ctx, tx, n.open, s.cfg.Waits[0])
+		if err != nil {
+			return started{}, reserved(ctx, err)
+		}
+		if err := s.keys.SubjectTx(ctx, tx, claim, b.Term, n.open.Order.ID); err != nil {
+			return started{}, err
+		}
+		return started{term: b.Term, orderID: n.open.Order.ID}, nil
+	})
+}
+
+// reserved turns a lost race for a reservation into what its loser may do: the
+// winner's order is the same buyer's, so trying again finds it.
+func reserved(_ context.Context, err error) error {
+	if isReserved(err) {
+		return ErrOpenElsewhere.After(2 * time.Second).Because(err)
+	}
+	return err
+}
+
+// storeProblem stores an answer that stays true of the request, and hands back
+// others as errors, which undo the claim of the key.
+func (s *Service) storeProblem(ctx context.Context, tx pgx.Tx, claim idempotency.Claim, term int32, p *problem.Error) (started, error) {
+	status, body := s.cfg.Problem(p)
+	if !idempotency.Storable(status) {
+		return started{}, p
+	}
+	if _, err := s.keys.CompleteTx(ctx, tx, claim, term, status, body); err != nil {
+		return started{}, err
+	}
+	return started{answer: &Answer{Status: status, Body: body}}, nil
+}
+
+// built is what tx 1 is about to insert, or the open checkout of the same cart.
+type built struct {
+	open order.New
+	same *order.Facts
+}
+
+// build checks the selection against the catalogue and the buyer's grants and
+// prices it.
+func (s *Service) build(ctx context.Context, tx pgx.Tx, in Input) (built, error) {
+	photos := id.Sorted(in.Photos)
+	switch {
+	case in.WholeEvent && len(photos) > 0:
+		return built{}, ErrSelection.WithFields(problem.Field{Name: "photos", Detail: "Leave it out when the whole event is bought."})
+	case !in.WholeEvent && len(photos) == 0:
+		return built{}, ErrSelection.WithFields(problem.Field{Name: "photos", Detail: "Choose at least one photo, or the whole event."})
+	case len(photos) > maxPhotos:
+		return built{}, ErrSelection.WithFields(problem.Field{Name: "photos", Detail: fmt.Sprintf("One order takes at most %d photos.", maxPhotos)})
+	}
+	event, err := s.catalog.EventForSaleTx(ctx, tx, in.EventID)
+	if err != nil {
+		return built{}, err
+	}
+	if err := event.Open(catalog.By{ID: in.Buyer.AccountID, Operator: in.Buyer.Has(account.Operator)}, in.AccessCode); err != nil {
+		return built{}, err
+	}
+	names, err := s.sellable(ctx, tx, event, photos)
+	if err != nil {
+		return built{}, err
+	}
+	if err := s.notOwned(ctx, tx, in, photos); err != nil {
+		return built{}, err
+	}
+	quote, err := catalog.QuoteFor(event.Prices, len(photos), in.WholeEvent)
+	if err != nil {
+		return built{}, err
+	}
+	if quote.Total != in.Total || quote.Currency != in.Currency {
+		now := money.Amount{Minor: quote.Total, Currency: quote.Currency}
+		return built{}, ErrPriceChanged.Detailf("Nothing was ordered. The total is now %s; confirm it with a new request.", now.Format()).
+			WithFields(problem.Field{Name: "total", Detail: strconv.FormatInt(quote.Total, 10)}, problem.Field{Name: "currency", Detail: quote.Currency})
+	}
+	provider, acct, err := s.provider(in, quote)
+	if err != nil {
+		return built{}, err
+	}
+	overlapping, err := s.orders.Overlapping(ctx, tx, in.Buyer.ID, event.ID, photos, in.WholeEvent)
+	if err != nil {
+		return built{}, err
+	}
+	if len(overlapping) > 0 && guardOverlap.On() {
+		if same, err := s.same(ctx, tx, overlapping, in); err != nil || same != nil {
+			return built{same: same}, err
+		}
+		return built{}, &overlapError{orders: overlapping}
+	}
+	n, err := assemble(in, event, photos, names, quote)
+	if err != nil {
+		return built{}, err
+	}
+	n.Attempt.Provider, n.Attempt.Account = provider, acct
+	return built{open: n}, nil
+}
+
+// same finds the buyer's open checkout of this very cart.
+func (s *Service) same(ctx context.Context, tx pgx.Tx, overlapping []uuid.UUID, in Input) (*order.Facts, error) {
+	if len(overlapping) != 1 {
+		return nil, nil
+	}
+	f, err := s.orders.Get(ctx, tx, overlapping[0])
+	if err != nil {
+		return nil, err
+	}
+	a := newest(f)
+	if !sameCart(f, in) || f.Order.State != order.AwaitingPayment || f.Order.Gross != in.Total || a == nil || a.URL == "" {
+		return nil, nil
+	}
+	return f, nil
+}
+
+func (s *Service) sellable(ctx context.Context, tx pgx.Tx, event catalog.Event, photos []uuid.UUID) (map[uuid.UUID]string, error) {
+	names := map[uuid.UUID]string{}
+	if len(photos) == 0 {
+		return names, nil
+	}
+	found, err := s.catalog.PhotosForSale(ctx, tx, event.ID, photos)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range found {
+		names[p.ID] = p.Name
+	}
+	var wrong []problem.Field
+	for i, p := range photos {
+		if _, ok := names[p]; !ok {
+			wrong = append(wrong, problem.Field{Name: fmt.Sprintf("photos[%d]", i), Detail: p.String() + " is not for sale in this event."})
+		}
+	}
+	if wrong != nil {
+		return nil, ErrNotForSale.WithFields(wrong...)
+	}
+	return names, nil
+}
+
+func (s *Service) notOwned(ctx context.Context, tx pgx.Tx, in Input, photos []uuid.UUID) error {
+	owned, whole, err := s.grants.LivePhotos(ctx, tx, in.Buyer.ID, in.EventID)
+	if err != nil {
+		return err
+	}
+	if whole {
+		return ErrOwned.Detailf("Nothing was ordered. You have the whole event already; its photos are in your library.")
+	}
+	var wrong []problem.Field
+	for i, p := range photos {
+		if owned[p] {
+			wrong = append(wrong, problem.Field{Name: fmt.Sprintf("photos[%d]", i), Detail: p.String() + " is yours already."})
+		}
+	}
+	if wrong != nil {
+		return ErrOwned.WithFields(wrong...)
+	}
+	return nil
+}
+
+func (s *Service) provider(in Input, q catalog.Quote) (name, acct string, err error) {
+	if q.Total == 0 {
+		return ProviderFree, ProviderFree, nil
+	}
+	for _, p := range s.providers {
+		if in.Provider != "" && p.Name() != in.Provider {
+			continue
+		}
+		if minimum, ok := p.Minimum(q.Currency); ok && q.Total < minimum {
+			least := money.Amount{Minor: minimum, Currency: q.Currency}
+			return "", "", ErrTooSmall.Detailf("Nothing was ordered. The smallest payment is %s: choose more photos.", least.Format())
+		}
+		return p.Name(), p.Account(), nil
+	}
+	return "", "", ErrNoProvider
+}
+
+// assemble makes the order and its lines. The creator's part is floored on the
+// whole order and spread over the lines by running totals, so that the lines
+// add up to the order and the remainders go to the platform.
+func assemble(in Input, event catalog.Event, photos []uuid.UUID, names map[uuid.UUID]string, q catalog.Quote) (order.New, error) {
+	o := order.Order{
+		ID: id.New(), EventID: event.ID, CreatorID: event.CreatorID, BuyerID: in.Buyer.ID,
+		Email: in.Email, Currency: q.Currency, Gross: q.Total, Cart: in.cart(),
+	}
+	buyer := in.Buyer.ID
+	if in.Buyer.Kind == account.KindAccount {
+		o.BuyerAccount = &buyer
+	} else {
+		o.BuyerGuest = &buyer
+	}
+	if o.Email == "" {
+		o.Email = in.Buyer.Email
+	}
+	n := order.New{Order: o, Attempt: order.Attempt{ID: id.New(), OrderID: o.ID, Ordinal: 1}}
+	var soFar, commission int64
+	for i, l := range q.Lines {
+		soFar += l.Price
+		_, upTo, err := money.Split(soFar, event.CommissionBps)
+		if err != nil {
+			return order.New{}, err
+		}
+		line := order.Line{
+			ID: id.New(), OrderID: o.ID, Ordinal: int32(i + 1), Kind: order.LineKind(l.Kind), EventID: event.ID,
+			Name: event.Title, Price: l.Price, Commission: upTo - commission,
+		}
+		if l.Kind != catalog.LineEvent {
+			photo := photos[i]
+			line.PhotoID, line.Name = &photo, names[photo]
+		}
+		commission = upTo
+		n.Lines = append(n.Lines, line)
+	}
+	n.Order.Commission = commission
+	return n, nil
+}

@@ -1,0 +1,265 @@
+package checkout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"proofroom/internal/base/id"
+	"proofroom/internal/base/pg"
+	"proofroom/internal/core/idempotency"
+	"proofroom/internal/core/order"
+	"proofroom/internal/core/payment"
+)
+
+const (
+	callTimeout = 15 * time.Second
+	// pageLife is asked of the provider; it is less than a day so that a page
+	// never outlives the provider's memory of its key by much.
+	pageLife = 23*time.Hour + 30*time.Minute
+)
+
+func isReserved(err error) bool { return errors.Is(err, order.ErrReserved) }
+
+// finish calls the provider for an order that tx 1 made, and completes the key.
+func (s *Service) finish(ctx context.Context, claim idempotency.Claim, st started) (Answer, error) {
+	f, err := s.orders.Get(ctx, s.pool, st.orderID)
+	if err != nil {
+		return Answer{}, err
+	}
+	if !f.Order.State.Open() && f.Order.PaidAt == nil {
+		return s.close(ctx, claim, st)
+	}
+	if f.Order.PaidAt == nil {
+		if err := s.page(ctx, f); err != nil {
+			return Answer{}, s.failed(ctx, claim, st, err)
+		}
+	}
+	return s.complete(ctx, claim, st)
+}
+
+// page makes sure that the order has its page, with its reference stored. It is
+// the same for a client's request and for the sweeper, and may run twice.
+func (s *Service) page(ctx context.Context, f *order.Facts) error {
+	a := newest(f)
+	if a.Provider == ProviderFree {
+		return s.sayer.Say(ctx, free(f, a))
+	}
+	if a.Ref != "" && a.URL != "" {
+		return nil
+	}
+	p := s.providers.Find(a.Provider, a.Account)
+	if p == nil {
+		return fmt.Errorf("no account %s at %s is configured", a.Account, a.Provider)
+	}
+	age, err := s.orders.AttemptAge(ctx, s.pool, a.ID)
+	if err != nil {
+		return err
+	}
+	if age > p.KeyMemory() {
+		// The same call would now be another one. Money on the old page, should
+		// there be one, still counts.
+		if err := s.renew(ctx, f.Order.ID, a.ID); err != nil {
+			return err
+		}
+		if f, err = s.orders.Get(ctx, s.pool, f.Order.ID); err != nil {
+			return err
+		}
+		a = newest(f)
+	}
+	cctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	page, err := p.CreateCheckout(cctx, s.request(f, a))
+	if err != nil {
+		return err
+	}
+	if err := afterCall.Hit(); err != nil {
+		return err
+	}
+	if err := s.record(ctx, f.Order.ID, a.ID, page); err != nil {
+		return err
+	}
+	return s.sayer.Say(ctx, payment.Reply(p, "checkout", page.Ref, page.Facts))
+}
+
+func (s *Service) request(f *order.Facts, a *order.Attempt) payment.CheckoutRequest {
+	r := payment.CheckoutRequest{
+		AttemptID: a.ID, OrderID: f.Order.ID, Currency: f.Order.Currency, Email: f.Order.Email,
+		SuccessURL: s.orderURL(f.Order.ID) + "?from=paid", CancelURL: s.orderURL(f.Order.ID) + "?from=canceled",
+		// From the attempt's own time, so that a repeated call says the same.
+		ExpiresAt:   a.CreatedAt.Add(pageLife).Truncate(time.Second),
+		Description: f.Lines[0].Name,
+	}
+	if !guardCallKey.On() {
+		r.AttemptID = id.New()
+	}
+	for _, l := range f.Lines {
+		r.Lines = append(r.Lines, payment.CheckoutLine{Name: l.Name, Price: l.Price})
+	}
+	return r
+}
+
+// free is the observation that pays an order that costs nothing: one row for
+// each order, however often it is said.
+func free(f *order.Facts, a *order.Attempt) payment.Row {
+	return payment.Row{ID: id.New(), Provider: ProviderFree, Account: ProviderFree, Receipt: payment.Receipt{
+		EventID: "free:" + f.Order.ID.String(), EventType: "free", ObjectID: f.Order.ID.String(),
+		Class: payment.ClassReply, Applier: payment.ApplierOrder,
+		Facts: []payment.Observation{{
+			Provider: ProviderFree, Account: ProviderFree, Kind: payment.KindPayment, AttemptID: a.ID,
+			PaymentID: f.Order.ID.String(), Status: payment.PaymentSucceeded, Currency: f.Order.Currency,
+		}},
+	}}
+}
+
+// renew gives up an attempt whose key the provider has forgotten and makes the
+// next one.
+func (s *Service) renew(ctx context.Context, orderID, oldID uuid.UUID) error {
+	return pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
+		f, err := s.lock(ctx, tx, orderID)
+		if err != nil {
+			return err
+		}
+		old := newest(f)
+		if old.ID != oldID {
+			return nil // somebody did it meanwhile
+		}
+		err = s.orders.AttemptTx(ctx, tx, order.Attempt{
+			ID: id.New(), OrderID: orderID, Ordinal: old.Ordinal + 1, Provider: old.Provider, Account: old.Account,
+		})
+		if err != nil {
+			return err
+		}
+		delta := order.NewDelta()
+		f.Merge(payment.Observation{Kind: payment.KindAttempt, AttemptID: oldID, Status: payment.AttemptAbandoned}, delta)
+		return s.orders.SaveFactsTx(ctx, tx, []order.Change{{Facts: f, Delta: delta}})
+	})
+}
+
+// record is the order's half of tx 2: the page's reference, and the state that
+// follows from it.
+func (s *Service) record(ctx context.Context, orderID, attemptID uuid.UUID, page payment.Checkout) error {
+	return pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
+		return s.recordTx(ctx, tx, orderID, attemptID, page)
+	})
+}
+
+func (s *Service) recordTx(ctx context.Context, tx pgx.Tx, orderID, attemptID uuid.UUID, page payment.Checkout) error {
+	f, err := s.lock(ctx, tx, orderID)
+	if err != nil {
+		return err
+	}
+	var expires *time.Time
+	if !page.ExpiresAt.IsZero() {
+		expires = &page.ExpiresAt
+	}
+	if err := s.orders.PageTx(ctx, tx, attemptID, page.Ref, page.URL, expires); err != nil {
+		return err
+	}
+	for i := range f.Attempts {
+		if f.Attempts[i].ID == attemptID {
+			f.Attempts[i].Ref = page.Ref
+		}
+	}
+	return s.orders.SaveStatesTx(ctx, tx, []order.Change{{
+		Facts: f, Delta: order.NewDelta(), Derived: order.Derive(f), Cause: order.Cause{Kind: order.CauseCheckout, ID: orderID},
+	}})
+}
+
+func (s *Service) lock(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) (*order.Facts, error) {
+	fs, err := s.orders.LockTx(ctx, tx, []uuid.UUID{orderID})
+	if err != nil {
+		return nil, err
+	}
+	if len(fs) != 1 {
+		return nil, ErrNoOrder
+	}
+	return fs[0], nil
+}
+
+// complete stores the good answer, at this request's own term.
+func (s *Service) complete(ctx context.Context, claim idempotency.Claim, st started) (Answer, error) {
+	a, err := pg.InTx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (Answer, error) {
+		f, err := s.orders.Get(ctx, tx, st.orderID)
+		if err != nil {
+			return Answer{}, err
+		}
+		return s.completeTx(ctx, tx, claim, st, 201, marshal(result(f)))
+	})
+	if err != nil {
+		return Answer{}, err
+	}
+	return a, afterPage.Hit()
+}
+
+// close answers a request whose order was given up before its page was known.
+func (s *Service) close(ctx context.Context, claim idempotency.Claim, st started) (Answer, error) {
+	status, body := s.cfg.Problem(ErrClosed)
+	return pg.InTx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (Answer, error) {
+		return s.completeTx(ctx, tx, claim, st, status, body)
+	})
+}
+
+// completeTx stores an answer, or returns the one that somebody stored who took
+// the key over.
+func (s *Service) completeTx(ctx context.Context, tx pgx.Tx, claim idempotency.Claim, st started, status int, body []byte) (Answer, error) {
+	stored, err := s.keys.CompleteTx(ctx, tx, claim, st.term, status, body)
+	if err != nil {
+		return Answer{}, err
+	}
+	if stored == nil {
+		return Answer{Status: status, Body: body}, nil
+	}
+	if stored.State == idempotency.Done {
+		return Answer{Status: stored.Status, Body: stored.Body, Replayed: true}, nil
+	}
+	return Answer{}, ErrRunning.After(stored.RetryAfter)
+}
+
+// failed decides what a failed call to the provider means for the request. A
+// definite no cancels the order and frees the key; anything else is unknown: the
+// lease is given back, so that the client's retry continues the same order.
+func (s *Service) failed(ctx context.Context, claim idempotency.Claim, st started, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	var no *payment.RejectedError
+	if errors.As(cause, &no) {
+		err := pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
+			if err := s.keys.ForgetTx(ctx, tx, claim, st.term); err != nil {
+				return err
+			}
+			return s.endTx(ctx, tx, st.orderID, payment.AttemptFailed, order.CauseCheckout)
+		})
+		return errors.Join(ErrRefused.Because(cause), err)
+	}
+	s.log.Warn("a page was not opened", "order", st.orderID, "error", cause)
+	err := pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
+		return s.keys.ReleaseTx(ctx, tx, claim, st.term)
+	})
+	if err != nil {
+		s.log.Warn("a key was not released: its lease runs out by itself", "error", err)
+	}
+	if pg.IsUnreachable(cause) || pg.IsTransient(cause) {
+		return cause
+	}
+	return ErrUnknown.After(2 * time.Second).Because(cause)
+}
+
+// endTx ends the newest attempt of an order that no provider has a page for.
+func (s *Service) endTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, status, causeKind string) error {
+	f, err := s.lock(ctx, tx, orderID)
+	if err != nil {
+		return err
+	}
+	delta := order.NewDelta()
+	f.Merge(payment.Observation{Kind: payment.KindAttempt, AttemptID: newest(f).ID, Status: status}, delta)
+	c := order.Change{Facts: f, Delta: delta, Derived: order.Derive(f), Cause: order.Cause{Kind: causeKind, ID: orderID}}
+	if err := s.orders.SaveFactsTx(ctx, tx, []order.Change{c}); err != nil {
+		return err
+	}
+	return s.orders.SaveStatesTx(ctx, tx, []order.Change{c})
+}

@@ -1,0 +1,398 @@
+package settle
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"proofroom/internal/base/faultpoint"
+	"proofroom/internal/base/guard"
+	"proofroom/internal/base/id"
+	"proofroom/internal/core/catalog"
+	"proofroom/internal/core/entitlement"
+	"proofroom/internal/core/ledger"
+	"proofroom/internal/core/order"
+	"proofroom/internal/core/outbox"
+	"proofroom/internal/core/payment"
+)
+
+var (
+	// Without ranks an event that arrives late turns an order back.
+	guardRank = guard.Define("settle.rank", guard.Claim, "a late or repeated event changes a settled order again")
+	// Without the comparison any payment buys any order.
+	guardAmount = guard.Define("settle.amount", guard.Check, "an order is delivered for less money than its price")
+
+	afterFacts   = faultpoint.Define("settle.after_facts", "payments are written, grants and ledger are not")
+	afterGrants  = faultpoint.Define("settle.after_grants", "grants are written, the ledger is not")
+	afterLedger  = faultpoint.Define("settle.after_ledger", "the ledger is written, the order's state is not")
+	beforeCommit = faultpoint.Define("settle.before_commit", "everything is written and nothing committed")
+)
+
+// Jobs enqueues work in the transaction of its cause.
+type Jobs interface {
+	EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, args ...river.JobArgs) error
+}
+
+// QueueMoney is the queue of jobs that move money.
+const QueueMoney = "money"
+
+// Settler applies observations to orders.
+type Settler struct {
+	orders  order.Store
+	grants  entitlement.Store
+	ledger  *ledger.Store
+	outbox  outbox.Store
+	catalog catalog.Store
+	jobs    Jobs
+}
+
+// New returns a Settler.
+func New(l *ledger.Store, o outbox.Store, jobs Jobs) *Settler {
+	return &Settler{ledger: l, outbox: o, jobs: jobs}
+}
+
+// ApplyTx implements payment.Applier.
+func (s *Settler) ApplyTx(ctx context.Context, tx pgx.Tx, obs []payment.Observation) ([]payment.Outcome, error) {
+	found, outcomes, err := s.resolve(ctx, tx, obs)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return outcomes, nil
+	}
+	ids := make([]uuid.UUID, 0, len(found))
+	for orderID := range found {
+		ids = append(ids, orderID)
+	}
+	facts, err := s.orders.LockTx(ctx, tx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var work []*plan
+	for _, f := range facts {
+		p := &plan{facts: f, before: order.Derive(f), delta: order.NewDelta()}
+		for _, o := range found[f.Order.ID] {
+			p.learn(o)
+		}
+		if p.delta.Empty() {
+			continue // all of it is known
+		}
+		p.cause = order.Cause{Kind: order.CauseInbox, ID: p.last}
+		work = append(work, p)
+	}
+	if err := s.effect(ctx, tx, work); err != nil {
+		return nil, err
+	}
+	seen := map[uuid.UUID]bool{}
+	for _, o := range outcomes {
+		seen[o.InboxID] = true
+	}
+	for _, os := range found {
+		for _, o := range os {
+			if !seen[o.InboxID] {
+				seen[o.InboxID] = true
+				outcomes = append(outcomes, payment.Outcome{InboxID: o.InboxID, Verdict: payment.Done})
+			}
+		}
+	}
+	return outcomes, nil
+}
+
+// ReconsiderTx derives a locked order again after the caller changed its facts
+// (a refund request), and brings about the difference to before.
+func (s *Settler) ReconsiderTx(ctx context.Context, tx pgx.Tx, f *order.Facts, before order.Derived, delta *order.Delta, cause order.Cause) error {
+	return s.effect(ctx, tx, []*plan{{facts: f, before: before, delta: delta, cause: cause, last: cause.ID}})
+}
+
+// plan is the work on one locked order.
+type plan struct {
+	facts  *order.Facts
+	before order.Derived
+	delta  *order.Delta
+	after  order.Derived
+	cause  order.Cause
+	last   uuid.UUID // the observation that a decision names
+}
+
+func (p *plan) learn(o payment.Observation) {
+	if !guardRank.On() {
+		p.forget(o)
+	}
+	if !guardAmount.On() && o.Kind == payment.KindPayment {
+		o.Amount, o.Currency = p.facts.Order.Gross, p.facts.Order.Currency
+	}
+	p.last = o.InboxID
+	if o.Kind == kindStranger {
+		p.facts.Decide(order.DecideReview+"payment:"+paymentKey(o).String(),
+			"payment "+paymentKey(o).String()+" belongs to order "+o.Status, o.InboxID, p.delta)
+		return
+	}
+	p.facts.Merge(o, p.delta)
+}
+
+// resolve finds the order of each observation. Rows without one get their
+// outcome here.
+func (s *Settler) resolve(ctx context.Context, tx pgx.Tx, obs []payment.Observation) (map[uuid.UUID][]payment.Observation, []payment.Outcome, error) {
+	var attempts []uuid.UUID
+	var payments []order.PaymentKey
+	for _, o := range obs {
+		if o.AttemptID != uuid.Nil {
+			attempts = append(attempts, o.AttemptID)
+		}
+		if o.PaymentID != "" {
+			payments = append(payments, paymentKey(o))
+		}
+	}
+	byAttempt, byPayment, err := s.orders.OrdersOf(ctx, tx, attempts, payments)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A payment may be stated in the same group as its refund.
+	for _, o := range obs {
+		if o.Kind == payment.KindPayment && byAttempt[o.AttemptID] != uuid.Nil && byPayment[paymentKey(o)] == uuid.Nil {
+			byPayment[paymentKey(o)] = byAttempt[o.AttemptID]
+		}
+	}
+	found := map[uuid.UUID][]payment.Observation{}
+	var outcomes []payment.Outcome
+	answered := map[uuid.UUID]bool{}
+	answer := func(o payment.Observation, v payment.Verdict, note string) {
+		if !answered[o.InboxID] {
+			answered[o.InboxID] = true
+			outcomes = append(outcomes, payment.Outcome{InboxID: o.InboxID, Verdict: v, Note: note})
+		}
+	}
+	for _, o := range obs {
+		orderID := byAttempt[o.AttemptID]
+		owner := byPayment[paymentKey(o)]
+		switch {
+		case o.Kind == payment.KindRefund && owner != uuid.Nil:
+			found[owner] = append(found[owner], o)
+		case o.Kind == payment.KindRefund:
+			answer(o, payment.Retry, "refund "+o.RefundID+" is of payment "+o.PaymentID+", which is not known yet")
+		case o.AttemptID == uuid.Nil:
+			answer(o, payment.Ignored, "the object carries no id of ours")
+		case orderID == uuid.Nil:
+			answer(o, payment.Retry, "no order has attempt "+o.AttemptID.String())
+		default:
+			found[orderID] = append(found[orderID], o)
+		}
+	}
+	// Payments before their refunds, whatever order the rows came in.
+	for _, os := range found {
+		slices.SortStableFunc(os, func(a, b payment.Observation) int { return cmp.Compare(precedence(a), precedence(b)) })
+	}
+	return s.strangers(found, byPayment), outcomes, nil
+}
+
+// strangers turns a payment that belongs to another order into something for a
+// person to look at: its money bought that order, and cannot buy this one.
+func (s *Settler) strangers(found map[uuid.UUID][]payment.Observation, byPayment map[order.PaymentKey]uuid.UUID) map[uuid.UUID][]payment.Observation {
+	for orderID, os := range found {
+		for i, o := range os {
+			if owner := byPayment[paymentKey(o)]; o.Kind == payment.KindPayment && owner != orderID {
+				os[i].Kind, os[i].Status = kindStranger, owner.String()
+			}
+		}
+	}
+	return found
+}
+
+// kindStranger marks, inside this package, a payment seen under a second order.
+const kindStranger payment.Kind = "stranger"
+
+func precedence(o payment.Observation) int {
+	switch o.Kind {
+	case payment.KindAttempt:
+		return 0
+	case payment.KindRefund:
+		return 2
+	}
+	return 1
+}
+
+func paymentKey(o payment.Observation) order.PaymentKey {
+	return order.PaymentKey{Provider: o.Provider, Account: o.Account, ID: o.PaymentID}
+}
+
+// forget undoes what ranks protect, for the proof that they are needed.
+func (p *plan) forget(o payment.Observation) {
+	for i := range p.facts.Payments {
+		if q := &p.facts.Payments[i]; q.Key == paymentKey(o) && o.Kind == payment.KindPayment {
+			q.Status = ""
+		}
+	}
+	for i := range p.facts.Refunds {
+		if r := &p.facts.Refunds[i]; r.ID == o.RefundID && o.Kind == payment.KindRefund {
+			r.Status = ""
+		}
+	}
+	for i := range p.facts.Attempts {
+		if a := &p.facts.Attempts[i]; a.ID == o.AttemptID && o.Kind == payment.KindAttempt {
+			a.Status = ""
+		}
+	}
+}
+
+// effect decides what depends on today, and writes what follows from the
+// facts, in the order of locks that doc.go states.
+func (s *Settler) effect(ctx context.Context, tx pgx.Tx, work []*plan) error {
+	if len(work) == 0 {
+		return nil
+	}
+	changes := make([]order.Change, len(work))
+	for i, p := range work {
+		if err := s.decide(ctx, tx, p); err != nil {
+			return err
+		}
+		changes[i] = order.Change{Facts: p.facts, Delta: p.delta, Cause: p.cause}
+	}
+	if err := s.orders.SaveFactsTx(ctx, tx, changes); err != nil {
+		return err
+	}
+	if err := afterFacts.Hit(); err != nil {
+		return err
+	}
+	if err := s.grant(ctx, tx, work); err != nil {
+		return err
+	}
+	if err := afterGrants.Hit(); err != nil {
+		return err
+	}
+	if err := s.refunds(ctx, tx, work); err != nil {
+		return err
+	}
+	if err := s.post(ctx, tx, work); err != nil {
+		return err
+	}
+	if err := afterLedger.Hit(); err != nil {
+		return err
+	}
+	for i, p := range work {
+		changes[i].Derived = p.after
+	}
+	if err := s.orders.SaveStatesTx(ctx, tx, changes); err != nil {
+		return err
+	}
+	if err := s.receipts(ctx, tx, work); err != nil {
+		return err
+	}
+	return beforeCommit.Hit()
+}
+
+// decide derives the order and writes down what must not be asked twice.
+func (s *Settler) decide(ctx context.Context, tx pgx.Tx, p *plan) error {
+	p.after = order.Derive(p.facts)
+	if p.after.Late {
+		verdict := order.LateAccept
+		ok, err := s.deliverable(ctx, tx, p.facts)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			verdict = order.LateRefund
+		}
+		p.facts.Decide(order.DecideLate, verdict, p.last, p.delta)
+		p.after = order.Derive(p.facts)
+	}
+	if len(p.after.Choose) > 0 {
+		kept := p.after.Choose[0]
+		if p.before.Kept != nil {
+			kept = p.before.Kept.Key
+		}
+		p.facts.Decide(order.DecideKept, kept.String(), p.last, p.delta)
+		p.after = order.Derive(p.facts)
+	}
+	return nil
+}
+
+// deliverable reports whether everything that an order sold can still be
+// delivered.
+func (s *Settler) deliverable(ctx context.Context, tx pgx.Tx, f *order.Facts) (bool, error) {
+	var photos []uuid.UUID
+	for _, l := range f.Lines {
+		if l.PhotoID != nil {
+			photos = append(photos, *l.PhotoID)
+		}
+	}
+	n, err := s.catalog.Deliverable(ctx, tx, f.Order.EventID, photos)
+	if err != nil {
+		return false, fmt.Errorf("look whether a late order can be delivered: %w", err)
+	}
+	return n, nil
+}
+
+// refunds asks for the money that must go back, in one job for the group.
+func (s *Settler) refunds(ctx context.Context, tx pgx.Tx, work []*plan) error {
+	var job order.RefundJob
+	for _, p := range work {
+		for _, w := range p.after.Refunds {
+			r := order.Request{
+				ID: id.New(), OrderID: p.facts.Order.ID, Payment: w.Payment, Amount: w.Amount, Kind: w.Kind, LineIDs: w.LineIDs,
+				Currency: p.facts.Payment(w.Payment).Currency, CauseKind: order.CauseInbox, CauseID: w.InboxID,
+			}
+			inserted, err := s.orders.RequestRefundTx(ctx, tx, p.facts, r)
+			if err != nil {
+				return err
+			}
+			if inserted {
+				job.RequestIDs = append(job.RequestIDs, r.ID)
+			}
+		}
+	}
+	if len(job.RequestIDs) == 0 {
+		return nil
+	}
+	return s.jobs.EnqueueTx(ctx, tx, QueueMoney, job)
+}
+
+// post writes the ledger entries that the facts call for and that were not
+// called for before.
+func (s *Settler) post(ctx context.Context, tx pgx.Tx, work []*plan) error {
+	var entries []ledger.Entry
+	for _, p := range work {
+		stood := map[string]bool{}
+		for _, e := range p.before.Entries {
+			stood[e.Key] = true
+		}
+		o := &p.facts.Order
+		for _, e := range p.after.Entries {
+			if stood[e.Key] {
+				continue
+			}
+			entries = append(entries, ledger.Entry{
+				Key: e.Key, Kind: ledger.Kind(e.Kind), OrderID: o.ID, CreatorID: o.CreatorID,
+				Provider: e.Payment.Provider, Account: e.Payment.Account, Currency: e.Currency, Gross: e.Gross,
+				OrderGross: o.Gross, OrderNet: o.Net(), Undoes: e.Undoes, CauseKind: order.CauseInbox, CauseID: e.InboxID,
+			})
+		}
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	if _, err := s.ledger.PostTx(ctx, tx, entries); err != nil {
+		return fmt.Errorf("post: %w", err)
+	}
+	return nil
+}
+
+// receipts promises a receipt for each order that became paid just now.
+func (s *Settler) receipts(ctx context.Context, tx pgx.Tx, work []*plan) error {
+	var messages []outbox.Message
+	for _, p := range work {
+		if p.after.Kept != nil && p.before.Kept == nil {
+			messages = append(messages, outbox.Message{
+				OrderID: p.facts.Order.ID, Kind: outbox.Receipt, Recipient: p.facts.Order.Email, InboxID: p.after.Kept.InboxID,
+			})
+		}
+	}
+	if len(messages) == 0 {
+		return nil
+	}
+	return s.outbox.MessagesTx(ctx, tx, messages)
+}
