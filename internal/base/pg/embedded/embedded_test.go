@@ -206,6 +206,18 @@ func TestStalePidFileNamesALivingStranger(t *testing.T) {
 	require.False(t, gone(stranger.Process.Pid), "a stranger was harmed")
 }
 
+func TestEndedProcessIsNotAlive(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "tail", "-f", "/dev/null")
+	require.NoError(t, cmd.Start())
+	require.True(t, alive(cmd.Process.Pid))
+	require.NoError(t, cmd.Process.Kill())
+	// Nobody has waited for it, so its number still exists.
+	eventually(t, "it ends", func() bool { return !alive(cmd.Process.Pid) })
+	require.NoError(t, syscall.Kill(cmd.Process.Pid, 0))
+	require.Error(t, cmd.Wait())
+}
+
 func TestServerOfSomebodyElseIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	dir := newFolder(t)
