@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,7 +77,8 @@ func Explain(err error) *Problem {
 		out.Status = http.StatusInternalServerError
 	}
 	// What the client is told needs no log line of its own; what it is not told does.
-	if out.Status >= http.StatusInternalServerError || err != error(p) || errors.Unwrap(p) != nil {
+	wrapped := err != error(p) //nolint:errorlint // asks whether err is the problem itself
+	if wrapped || errors.Unwrap(p) != nil || out.Status >= http.StatusInternalServerError {
 		out.cause = err
 	}
 	return out
@@ -121,6 +123,19 @@ func (p *Problem) Write(w http.ResponseWriter, r *http.Request, log *slog.Logger
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(p) // the client went away
+}
+
+// Render is a problem as an answer that can be stored and given again byte for
+// byte: it names no request.
+func Render(p *problem.Error) (status int, body []byte) {
+	out := Explain(p)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(out); err != nil {
+		panic("edge: a problem cannot be encoded: " + err.Error())
+	}
+	return out.Status, b.Bytes()
 }
 
 // The next three make a Problem an answer of the API's framework.

@@ -129,7 +129,12 @@ func server(t *testing.T, trusted obs.Proxies) (*httptest.Server, *lines, obs.HT
 	return s, &out, metrics
 }
 
-func get(t *testing.T, url, requestID string) (*http.Response, string, error) {
+type answer struct {
+	StatusCode int
+	Header     http.Header
+}
+
+func get(t *testing.T, url, requestID string) (answer, string, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	require.NoError(t, err)
@@ -140,7 +145,7 @@ func get(t *testing.T, url, requestID string) (*http.Response, string, error) {
 	require.NoError(t, err)
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
-	return resp, string(body), err
+	return answer{resp.StatusCode, resp.Header}, string(body), err
 }
 
 func TestRequestIDOverHTTP(t *testing.T) {
