@@ -38,8 +38,7 @@ type answer struct {
 	replayOf string // the first call's request id
 }
 
-// endpoint is one route of the API. do runs with t.mu held; where prepare is
-// set, it validates without looking at the state.
+// endpoint is one route of the API. do runs with t.mu held.
 type endpoint struct {
 	route   string
 	schema  schema
@@ -112,7 +111,7 @@ func (t *Twin) answer(r *http.Request, e endpoint, c *call) (answer, bool) {
 			return t.limited(o), false
 		}
 	}
-	return t.execute(r, e, c, o)
+	return t.execute(e, c, o)
 }
 
 func (t *Twin) limited(o ordered) answer {
@@ -130,7 +129,7 @@ func (t *Twin) release(c *call) {
 	t.settleKey(c, answer{}, false)
 }
 
-func (t *Twin) execute(r *http.Request, e endpoint, c *call, o ordered) (answer, bool) {
+func (t *Twin) execute(e endpoint, c *call, o ordered) (answer, bool) {
 	if o.before {
 		t.mu.Lock()
 		defer t.mu.Unlock()

@@ -170,6 +170,7 @@ func (o *ordered) set(fault Fault, slow time.Duration) {
 		o.locked = true
 	case Slow:
 		o.slow = max(o.slow, slow)
+	default: // no fault of requests
 	}
 }
 

@@ -230,3 +230,67 @@ func TestAnswersConformToStripesDescription(t *testing.T) {
 func bare(p *sdk.CheckoutSessionCreateParams) {
 	p.ClientReferenceID, p.CustomerEmail, p.CancelURL, p.PaymentIntentData, p.Metadata = nil, nil, nil, nil, nil
 }
+
+// TestTheTwinTakesWhatStripeTakes compares the twin's parameters, down to the
+// fields of lists, with Stripe's description of the requests.
+func TestTheTwinTakesWhatStripeTakes(t *testing.T) {
+	t.Parallel()
+	doc := stripesDescription(t)
+	paths := map[string]string{
+		"POST /v1/checkout/sessions": "/v1/checkout/sessions", "GET /v1/checkout/sessions/{id}": "/v1/checkout/sessions/{session}",
+		"POST /v1/checkout/sessions/{id}/expire":    "/v1/checkout/sessions/{session}/expire",
+		"GET /v1/checkout/sessions/{id}/line_items": "/v1/checkout/sessions/{session}/line_items",
+		"GET /v1/payment_intents/{id}":              "/v1/payment_intents/{intent}", "GET /v1/charges/{id}": "/v1/charges/{charge}",
+		"POST /v1/refunds": "/v1/refunds", "GET /v1/refunds": "/v1/refunds", "GET /v1/refunds/{id}": "/v1/refunds/{refund}",
+	}
+	require.Len(t, twin.Taken(), len(paths))
+	for route, taken := range twin.Taken() {
+		method, _, _ := strings.Cut(route, " ")
+		op := doc.Paths.Find(paths[route]).GetOperation(method)
+		known := openapi3.Schemas{}
+		for _, p := range op.Parameters {
+			if p.Value.In == "query" {
+				known[p.Value.Name] = p.Value.Schema
+			}
+		}
+		if method == http.MethodPost {
+			known = op.RequestBody.Value.Content.Get("application/x-www-form-urlencoded").Schema.Value.Properties
+		}
+		for _, field := range taken[0] {
+			require.True(t, within(known, strings.Split(field, ".")), "%s: Stripe takes no %s", route, field)
+		}
+		var named []string
+		for _, field := range append(taken[0], taken[1]...) {
+			top, _, _ := strings.Cut(field, ".")
+			require.NotNil(t, known[top], "%s: Stripe takes no %s", route, top)
+			named = append(named, top)
+		}
+		for top := range known {
+			if top != "client_secret" { // for a payer's browser
+				require.Contains(t, named, top, "%s: %s is Stripe's, and is not to be called unknown", route, top)
+			}
+		}
+	}
+}
+
+// within walks a path of parameters through a description.
+func within(known openapi3.Schemas, path []string) bool {
+	ref := known[path[0]]
+	if ref == nil {
+		return false
+	}
+	s, rest := ref.Value, path[1:]
+	if len(rest) == 0 {
+		return true
+	}
+	switch rest[0] {
+	case "*":
+		if s.Items == nil {
+			return false
+		}
+		return len(rest) == 1 || within(s.Items.Value.Properties, rest[1:])
+	case "?":
+		return len(rest) == 1 && (s.AdditionalProperties.Schema != nil || len(s.AnyOf) > 0)
+	}
+	return within(s.Properties, rest)
+}

@@ -201,7 +201,8 @@ func (t *Twin) Handler() http.Handler { return t.handler }
 // before Run is for whoever must know the port.
 func (t *Twin) Listen() (string, error) {
 	t.listenOnce.Do(func() {
-		t.listener, t.listenErr = net.Listen("tcp", t.cfg.Addr)
+		var how net.ListenConfig
+		t.listener, t.listenErr = how.Listen(t.stop, "tcp", t.cfg.Addr)
 	})
 	if t.listenErr != nil {
 		return "", fmt.Errorf("the twin cannot listen on %s; choose another address: %w", t.cfg.Addr, t.listenErr)

@@ -170,16 +170,10 @@ func outcome(what string, err error) error {
 // keys is not: an earlier call under the key may have taken effect. Nor are
 // limits, locks and trouble with our key, which pass.
 func definite(se *sdk.Error) bool {
-	switch se.HTTPStatusCode {
-	case http.StatusBadRequest, http.StatusPaymentRequired, http.StatusUnprocessableEntity:
-	default:
-		return false
-	}
-	switch se.Code {
-	case sdk.ErrorCodeIdempotencyKeyInUse, sdk.ErrorCodeLockTimeout, sdk.ErrorCodeRateLimit:
-		return false
-	}
-	return se.Type != sdk.ErrorTypeIdempotency && se.Type != sdk.ErrorTypeAPI
+	decided := []int{http.StatusBadRequest, http.StatusPaymentRequired, http.StatusUnprocessableEntity}
+	passing := []sdk.ErrorCode{sdk.ErrorCodeIdempotencyKeyInUse, sdk.ErrorCodeLockTimeout, sdk.ErrorCodeRateLimit}
+	return slices.Contains(decided, se.HTTPStatusCode) && !slices.Contains(passing, se.Code) &&
+		se.Type != sdk.ErrorTypeIdempotency && se.Type != sdk.ErrorTypeAPI
 }
 
 func rejectionCode(se *sdk.Error) string {

@@ -141,11 +141,16 @@ func (c *Client) listRefunds(ctx context.Context, p *sdk.RefundListParams) ([]pa
 			return nil, outcome("list refunds", err)
 		}
 		page, err := reply[struct {
+			Object  string   `json:"object"`
 			Data    []refund `json:"data"`
 			HasMore bool     `json:"has_more"`
 		}](list.LastResponse())
 		if err != nil {
 			return nil, err
+		}
+		if page.Object != "list" {
+			// An empty list says that nothing was refunded; anything else does not.
+			return nil, fmt.Errorf("stripe: asked for refunds, got a %q", page.Object)
 		}
 		for _, r := range page.Data {
 			more, err := c.refundFacts(r)
