@@ -151,3 +151,12 @@ func (s Store) AttemptAge(ctx context.Context, q pg.DBTX, attemptID uuid.UUID) (
 	}
 	return time.Duration(seconds * float64(time.Second)), nil
 }
+
+// Any reports whether the event has an order.
+func (s Store) Any(ctx context.Context, q pg.DBTX, eventID uuid.UUID) (bool, error) {
+	ok, err := s.q.AnyOfEvent(ctx, q, eventID)
+	if err != nil {
+		return false, fmt.Errorf("look for orders of an event: %w", err)
+	}
+	return ok, nil
+}

@@ -189,3 +189,7 @@ RETURNING o.order_id, o.checks;
 
 -- name: AttemptAge :one
 SELECT extract(epoch FROM app_now() - created_at)::float8 AS seconds FROM attempts WHERE id = @id;
+
+-- Index orders_event.
+-- name: AnyOfEvent :one
+SELECT EXISTS (SELECT FROM orders WHERE event_id = @event_id)::boolean AS ok;

@@ -186,3 +186,15 @@ func (s *Service) Order(ctx context.Context, orderID uuid.UUID) (*order.Facts, e
 func (s *Service) Orders(ctx context.Context, buyerID, before uuid.UUID, limit int) ([]order.Order, error) {
 	return s.orders.OfBuyer(ctx, s.pool, buyerID, before, limit)
 }
+
+// HasOrders reports whether an event was ever ordered: its currency is fixed
+// from then on.
+func HasOrders(ctx context.Context, q pg.DBTX, eventID uuid.UUID) (bool, error) {
+	return order.Store{}.Any(ctx, q, eventID)
+}
+
+// Purge deletes idempotency keys that are too old to be answered.
+func (s *Service) Purge(ctx context.Context) error {
+	_, err := s.keys.Purge(ctx, s.pool, 1000)
+	return err
+}

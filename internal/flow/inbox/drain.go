@@ -56,6 +56,11 @@ func (d *Drainer) Wake() {
 	}
 }
 
+// Backlog counts the rows that wait to be applied, up to 301.
+func (d *Drainer) Backlog(ctx context.Context) (int, error) {
+	return d.inbox.Backlog(ctx, d.pool, maxBacklog+1)
+}
+
 // Run drains until ctx ends, finishing the batch in hand.
 func (d *Drainer) Run(ctx context.Context) {
 	for ctx.Err() == nil {

@@ -12,6 +12,18 @@ import (
 	"github.com/google/uuid"
 )
 
+const anyOfEvent = `-- name: AnyOfEvent :one
+SELECT EXISTS (SELECT FROM orders WHERE event_id = $1)::boolean AS ok
+`
+
+// Index orders_event.
+func (q *Queries) AnyOfEvent(ctx context.Context, db DBTX, eventID uuid.UUID) (bool, error) {
+	row := db.QueryRow(ctx, anyOfEvent, eventID)
+	var ok bool
+	err := row.Scan(&ok)
+	return ok, err
+}
+
 const attemptAge = `-- name: AttemptAge :one
 SELECT extract(epoch FROM app_now() - created_at)::float8 AS seconds FROM attempts WHERE id = $1
 `

@@ -1,0 +1,92 @@
+package app
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"proofroom/internal/base/pg/embedded"
+)
+
+// Config is everything that an operator can set. Each setting is a flag and an
+// environment variable.
+type Config struct {
+	DatabaseURL string `name:"database-url" env:"PROOFROOM_DATABASE_URL" placeholder:"URL" help:"PostgreSQL 15 or newer, as an owner of the database. Without it a private PostgreSQL is run in the data folder."`
+	DataDir     string `name:"data-dir" env:"PROOFROOM_DATA_DIR" placeholder:"DIR" help:"Folder of the private PostgreSQL and of the photographs. Default: /var/lib/proofroom as root, the user's data folder otherwise."`
+	Blobs       string `name:"blobs" env:"PROOFROOM_BLOBS" placeholder:"URL" help:"Where photographs are kept: a folder, or the URL of a bucket. Default: files in the data folder."`
+
+	Listen         string   `name:"listen" env:"PROOFROOM_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address for the public."`
+	AdminListen    string   `name:"admin-listen" env:"PROOFROOM_ADMIN_LISTEN" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Address for health, metrics and profiles. Never publish it."`
+	PublicURL      string   `name:"public-url" env:"PROOFROOM_PUBLIC_URL" placeholder:"URL" help:"How people reach this installation. It must be https, save on this machine."`
+	TrustedProxies []string `name:"trusted-proxies" env:"PROOFROOM_TRUSTED_PROXIES" placeholder:"NET" help:"Networks of reverse proxies whose word about the client's address counts."`
+
+	Darkroom     string `name:"darkroom" env:"PROOFROOM_DARKROOM" placeholder:"FILE" help:"The darkroom binary. Default: darkroom beside this program. Without it, photographs wait for another instance."`
+	DarkroomSize int    `name:"darkroom-size" env:"PROOFROOM_DARKROOM_SIZE" default:"0" placeholder:"N" help:"Photographs developed at once; 0: one for each processor."`
+	Watermark    string `name:"watermark" env:"PROOFROOM_WATERMARK" default:"PROOFROOM" help:"The words across every preview."`
+
+	StripeAccount        string   `name:"stripe-account" env:"PROOFROOM_STRIPE_ACCOUNT" default:"main" help:"Our own name of the Stripe account, in the webhook's address: /webhooks/stripe/NAME."`
+	StripeSecretKey      string   `name:"stripe-secret-key" env:"PROOFROOM_STRIPE_SECRET_KEY" placeholder:"KEY" help:"The account's secret key, sk_... or rk_... . Without it nothing can be sold."`
+	StripeWebhookSecrets []string `name:"stripe-webhook-secrets" env:"PROOFROOM_STRIPE_WEBHOOK_SECRETS" placeholder:"SECRET" help:"Signing secrets of the webhook endpoint, whsec_...; several while one is being replaced."`
+	StripeURL            string   `name:"stripe-url" env:"PROOFROOM_STRIPE_URL" placeholder:"URL" help:"Another address of the API, for the stand-in. Refused together with a live key."`
+
+	CommissionBps int `name:"commission-bps" env:"PROOFROOM_COMMISSION_BPS" default:"1500" placeholder:"N" help:"The platform's share of each sale of new events, in hundredths of a percent."`
+
+	PollWaits []time.Duration `name:"poll-waits" env:"PROOFROOM_POLL_WAITS" default:"1m,2m,5m,15m,1h" help:"When a provider is asked about an order that waits for money, counted from one look to the next; the last one repeats."`
+	GiveUp    time.Duration   `name:"give-up" env:"PROOFROOM_GIVE_UP" default:"72h" help:"When the page of an order that nobody paid is closed."`
+
+	LogLevel string `name:"log-level" env:"PROOFROOM_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"How much is logged: debug, info, warn or error."`
+}
+
+// complete fills in what follows from the rest, and refuses what cannot be.
+func (c *Config) complete() error {
+	if c.DataDir == "" {
+		c.DataDir = embedded.DefaultDataDir()
+	}
+	if c.DataDir == "" {
+		return fmt.Errorf("there is no home folder to keep data in: set --data-dir")
+	}
+	if c.Blobs == "" {
+		c.Blobs = filepath.Join(c.DataDir, "files")
+	}
+	if c.PublicURL == "" {
+		c.PublicURL = "http://" + c.Listen
+	}
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Host == "" || u.Path != "" {
+		return fmt.Errorf("the public URL %q cannot be read: write it like https://photos.example.com", c.PublicURL)
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !local(u.Hostname())) {
+		return fmt.Errorf("the public URL %q must be https: sign-ins over plain http can be read by anybody on the way", c.PublicURL)
+	}
+	if c.Darkroom == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find this program's own folder: %w", err)
+		}
+		c.Darkroom = filepath.Join(filepath.Dir(self), "darkroom")
+	}
+	if len(c.PollWaits) == 0 {
+		return fmt.Errorf("--poll-waits names no time")
+	}
+	return nil
+}
+
+// plain reports whether people reach the installation over plain http.
+func (c *Config) plain() bool { return strings.HasPrefix(c.PublicURL, "http://") }
+
+func local(host string) bool {
+	return host == "localhost" || host == "127.0.0.1" || host == "::1"
+}
+
+// host is the public name, for Message-IDs.
+func (c *Config) host() string {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}

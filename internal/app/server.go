@@ -1,0 +1,319 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+
+	"proofroom/internal/base/clock"
+	"proofroom/internal/base/jobs"
+	"proofroom/internal/base/obs"
+	"proofroom/internal/base/pg"
+	"proofroom/internal/base/problem"
+	"proofroom/internal/core/account"
+	"proofroom/internal/core/catalog"
+	"proofroom/internal/core/ledger"
+	"proofroom/internal/core/media"
+	"proofroom/internal/core/media/pool"
+	"proofroom/internal/core/outbox"
+	"proofroom/internal/core/payment"
+	"proofroom/internal/core/payment/stripe"
+	"proofroom/internal/edge"
+	"proofroom/internal/edge/httpapi"
+	"proofroom/internal/flow/checkout"
+	"proofroom/internal/flow/inbox"
+	"proofroom/internal/flow/refund"
+	"proofroom/internal/flow/settle"
+)
+
+// drainTime is how long a stop may take.
+const drainTime = 20 * time.Second
+
+// Server is one instance.
+type Server struct {
+	cfg Config
+	log *slog.Logger
+
+	db       *database
+	pool     *pgxpool.Pool
+	registry *prometheus.Registry
+
+	Accounts  *account.Service
+	Catalog   *catalog.Service
+	Media     *media.Service
+	files     *media.Store
+	darkroom  *pool.Pool
+	jobs      *jobs.Client
+	providers payment.Providers
+	Settler   *settle.Settler
+	Drainer   *inbox.Drainer
+	fetcher   *inbox.Fetcher
+	receiver  *inbox.Receiver
+	Asker     *inbox.Asker
+	Checkout  *checkout.Service
+	Refunds   *refund.Service
+
+	public, admin net.Listener
+	draining      atomic.Bool
+}
+
+// New makes an instance and listens. Nothing runs before Run.
+func New(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: log, registry: obs.NewRegistry()}
+	if err := s.open(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) open(ctx context.Context) (err error) {
+	if s.db, err = openDatabase(ctx, s.cfg, s.log); err != nil {
+		return err
+	}
+	if s.pool, err = pg.Open(ctx, pg.PoolConfig{URL: s.db.url, Role: pg.AppRole, Name: "proofroom serve"}); err != nil {
+		return err
+	}
+	if err := pg.CheckSchema(ctx, s.pool); err != nil {
+		return err
+	}
+	if s.files, err = media.OpenStore(ctx, s.cfg.Blobs); err != nil {
+		return err
+	}
+	if s.providers, err = s.cfg.providers(); err != nil {
+		return err
+	}
+	if err := s.build(ctx); err != nil {
+		return err
+	}
+	if s.public, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("listen for the public: %w", err)
+	}
+	if s.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.AdminListen); err != nil {
+		return fmt.Errorf("listen for the operator: %w", err)
+	}
+	return nil
+}
+
+func (c *Config) providers() (payment.Providers, error) {
+	if c.StripeSecretKey == "" {
+		return nil, nil
+	}
+	p, err := stripe.New(stripe.Config{
+		Account: c.StripeAccount, SecretKey: c.StripeSecretKey, WebhookSecrets: c.StripeWebhookSecrets, BaseURL: c.StripeURL,
+		LiveMode: strings.HasPrefix(c.StripeSecretKey, "sk_live_") || strings.HasPrefix(c.StripeSecretKey, "rk_live_"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configure Stripe: %w", err)
+	}
+	return payment.Providers{p}, nil
+}
+
+// build makes the parts, lower ones first.
+func (s *Server) build(ctx context.Context) error {
+	workers := river.NewWorkers()
+	queues := map[string]int{settle.QueueMoney: 4}
+
+	s.darkroom = pool.New(pool.Config{Binary: s.cfg.Darkroom, Size: s.cfg.DarkroomSize, Log: s.log})
+	developing := s.darkroom.Probe(ctx) == nil
+	if developing {
+		queues[media.Queue] = 2
+	} else {
+		s.log.Warn("the darkroom does not work: photographs wait for another instance", "binary", s.cfg.Darkroom)
+	}
+	lazy := &lateJobs{}
+
+	s.Accounts = account.New(s.pool)
+	s.Catalog = catalog.New(s.pool, catalog.Config{MinimumPrice: s.minimum, HasOrders: hasOrders})
+	s.Media = media.New(s.pool, s.files, lazy, s.darkroom, media.Config{Log: s.log})
+	s.Settler = settle.New(ledger.New(), outbox.Store{Host: s.cfg.host()}, lazy)
+	s.Drainer = inbox.NewDrainer(s.pool, s.log, map[string]payment.Applier{payment.ApplierOrder: s.Settler})
+	s.fetcher = inbox.NewFetcher(s.pool, s.log, s.providers, s.Drainer.Wake)
+	s.receiver = inbox.NewReceiver(s.pool, s.log, func() { s.Drainer.Wake(); s.fetcher.Wake() })
+	s.Asker = inbox.NewAsker(s.pool, s.providers, s.Drainer)
+	s.Checkout = checkout.New(s.pool, checkout.Config{
+		PublicURL: s.cfg.PublicURL, Waits: s.cfg.PollWaits, GiveUp: s.cfg.GiveUp, Problem: storedProblem,
+	}, s.log, s.providers, s.Asker)
+	s.Refunds = refund.New(s.pool, s.log, s.Settler, lazy, settle.QueueMoney, s.providers, s.Asker)
+
+	river.AddWorker(workers, &refund.Worker{Service: s.Refunds})
+	if developing {
+		river.AddWorker(workers, media.NewWorker(s.Media))
+	}
+	var err error
+	if s.jobs, err = jobs.New(jobs.Config{Pool: s.pool, Workers: workers, Queues: queues, Log: s.log}); err != nil {
+		return err
+	}
+	lazy.Client = s.jobs
+	return nil
+}
+
+// lateJobs breaks the circle that workers need services and services enqueue.
+type lateJobs struct{ *jobs.Client }
+
+// minimum is the smallest price that some provider charges.
+func (s *Server) minimum(currency string) int64 {
+	least := int64(0)
+	for _, p := range s.providers {
+		if m, ok := p.Minimum(currency); ok && (least == 0 || m < least) {
+			least = m
+		}
+	}
+	return max(1, least)
+}
+
+func hasOrders(ctx context.Context, conn pg.DBTX, eventID uuid.UUID) (bool, error) {
+	return checkout.HasOrders(ctx, conn, eventID)
+}
+
+// storedProblem renders a problem that is kept as an answer: without the id of
+// the request that met it, since others will get it too.
+func storedProblem(p *problem.Error) (int, []byte) {
+	doc := edge.Explain(p)
+	b, err := json.Marshal(doc)
+	if err != nil {
+		panic("app: a problem cannot be encoded: " + err.Error())
+	}
+	return doc.Status, append(b, '\n')
+}
+
+// Addr is where the public is served.
+func (s *Server) Addr() string { return s.public.Addr().String() }
+
+// AdminAddr is where health and metrics are served.
+func (s *Server) AdminAddr() string { return s.admin.Addr().String() }
+
+// Run serves until ctx ends or something essential fails, then drains.
+func (s *Server) Run(ctx context.Context) error {
+	proxies, err := obs.ParseProxies(s.cfg.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	metrics := obs.NewHTTPMetrics()
+	s.register(metrics)
+	public := &http.Server{
+		Handler:           obs.HTTP{Log: s.log, Metrics: metrics, Trusted: proxies}.Wrap(s.routes()),
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	admin := &http.Server{Handler: s.adminRoutes(), ReadHeaderTimeout: 10 * time.Second}
+
+	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLoops()
+	if err := s.jobs.Start(loops); err != nil {
+		return fmt.Errorf("start the job queue: %w", err)
+	}
+	var wg sync.WaitGroup
+	for _, loop := range []func(context.Context){s.Drainer.Run, s.fetcher.Run, s.Checkout.Watch, s.housekeep} {
+		wg.Go(func() { loop(loops) })
+	}
+	failed := make(chan error, 2)
+	serve := func(srv *http.Server, l net.Listener) {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	}
+	go serve(public, s.public)
+	go serve(admin, s.admin)
+	s.log.Info("serving", "url", s.cfg.PublicURL, "listen", s.Addr(), "admin", s.AdminAddr())
+
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	case <-s.db.gone():
+		err = fmt.Errorf("the private PostgreSQL ended: %w", s.db.private.Err())
+	}
+	s.draining.Store(true)
+	s.log.Info("draining", "longest", drainTime)
+	dctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	err = errors.Join(err, public.Shutdown(dctx))
+	s.receiver.Close()
+	err = errors.Join(err, s.jobs.Stop(dctx))
+	stopLoops()
+	wg.Wait()
+	err = errors.Join(err, admin.Shutdown(dctx))
+	s.Close()
+	return err
+}
+
+// housekeep does what is due now and then, on every instance; each piece is
+// safe to do twice.
+func (s *Server) housekeep(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if _, err := s.Media.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("waiting photographs were not looked for", "error", err)
+		}
+		if err := s.Checkout.Purge(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("old idempotency keys were not purged", "error", err)
+		}
+	}
+}
+
+// Close lets go of everything. It is part of Run's end, and of a failed New.
+func (s *Server) Close() {
+	if s.darkroom != nil {
+		s.darkroom.Close()
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+	if s.files != nil {
+		_ = s.files.Close()
+	}
+	for _, l := range []net.Listener{s.public, s.admin} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if s.db != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		if err := s.db.Close(ctx); err != nil {
+			s.log.Error("the private PostgreSQL did not stop well", "error", err)
+		}
+		s.db = nil
+	}
+}
+
+// routes is everything that the public reaches.
+func (s *Server) routes() http.Handler {
+	cookies := edge.Cookies{Plain: s.cfg.plain()}
+	api := httpapi.New(httpapi.Deps{
+		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, Accounts: s.Accounts,
+		Checkout: s.Checkout, Refunds: s.Refunds,
+	})
+	hooks := httpapi.Webhooks(httpapi.WebhookDeps{
+		Log: s.log, Clock: clock.System(), Providers: s.providers, Receiver: s.receiver,
+		Sample: func(ctx context.Context, slot int, provider, acct string, refused *payment.VerifyError, body []byte) error {
+			return payment.Inbox{}.Sample(ctx, s.pool, slot, provider, acct, refused, body)
+		},
+	})
+	mux := http.NewServeMux()
+	mux.Handle(httpapi.Prefix+"/", api)
+	mux.Handle("/webhooks/", hooks)
+	return mux
+}
