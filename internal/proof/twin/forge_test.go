@@ -82,7 +82,9 @@ func TestForgeriesAreRefusedByOurAdapter(t *testing.T) {
 	require.Len(t, ledger.Payments, 1)
 
 	for _, bad := range []twin.Forgery{
-		{Kind: "polite", Session: open}, {Kind: twin.ForgeStale}, {Kind: twin.ForgeStale, Event: "evt_none"},
+		{Kind: "polite", Session: open},
+		{Kind: twin.ForgeStale},
+		{Kind: twin.ForgeStale, Event: "evt_none"},
 		{Kind: twin.ForgeStale, Session: open, Type: "customer.created"},
 	} {
 		_, err := w.control.Forge(t.Context(), bad)

@@ -25,8 +25,10 @@ func TestEventsOfEachStep(t *testing.T) {
 		do   func(t *testing.T, w *world)
 		want []string
 	}{
-		"paid by card": {func(t *testing.T, w *world) { w.pay(t, w.open(t).ID, payCard) },
-			[]string{"payment_intent.created", "charge.succeeded", "payment_intent.succeeded", "checkout.session.completed"}},
+		"paid by card": {
+			func(t *testing.T, w *world) { w.pay(t, w.open(t).ID, payCard) },
+			[]string{"payment_intent.created", "charge.succeeded", "payment_intent.succeeded", "checkout.session.completed"},
+		},
 		"declined": {func(t *testing.T, w *world) {
 			require.Equal(t, "declined", w.pay(t, w.open(t).ID, twin.PayRequest{Method: "decline"}).Outcome)
 		}, []string{"payment_intent.created", "charge.failed", "payment_intent.payment_failed"}},
@@ -36,15 +38,19 @@ func TestEventsOfEachStep(t *testing.T) {
 			res, err := w.control.Finish(t.Context(), s, true)
 			require.NoError(t, err)
 			require.Equal(t, "paid", res.Outcome)
-		}, []string{"payment_intent.created", "charge.pending", "payment_intent.processing", "checkout.session.completed",
-			"charge.succeeded", "payment_intent.succeeded", "checkout.session.async_payment_succeeded"}},
+		}, []string{
+			"payment_intent.created", "charge.pending", "payment_intent.processing", "checkout.session.completed",
+			"charge.succeeded", "payment_intent.succeeded", "checkout.session.async_payment_succeeded",
+		}},
 		"a transfer that fails": {func(t *testing.T, w *world) {
 			s := w.open(t).ID
 			w.pay(t, s, twin.PayRequest{Method: "delayed"})
 			_, err := w.control.Finish(t.Context(), s, false)
 			require.NoError(t, err)
-		}, []string{"payment_intent.created", "charge.pending", "payment_intent.processing", "checkout.session.completed",
-			"charge.failed", "payment_intent.payment_failed", "checkout.session.async_payment_failed"}},
+		}, []string{
+			"payment_intent.created", "charge.pending", "payment_intent.processing", "checkout.session.completed",
+			"charge.failed", "payment_intent.payment_failed", "checkout.session.async_payment_failed",
+		}},
 		"expired by request": {func(t *testing.T, w *world) {
 			_, err := w.api.V1CheckoutSessions.Expire(t.Context(), w.open(t).ID, nil)
 			require.NoError(t, err)
@@ -59,8 +65,10 @@ func TestEventsOfEachStep(t *testing.T) {
 			paid := w.pay(t, w.open(t).ID, payCard)
 			_, err := w.api.V1Refunds.Create(t.Context(), &sdk.RefundCreateParams{Charge: sdk.String(paid.Charge)})
 			require.NoError(t, err)
-		}, []string{"payment_intent.created", "charge.succeeded", "payment_intent.succeeded", "checkout.session.completed",
-			"refund.created", "charge.refunded", "refund.updated"}},
+		}, []string{
+			"payment_intent.created", "charge.succeeded", "payment_intent.succeeded", "checkout.session.completed",
+			"refund.created", "charge.refunded", "refund.updated",
+		}},
 		"refunded from the dashboard, then failed": {func(t *testing.T, w *world) {
 			s := w.open(t).ID
 			w.pay(t, s, payCard)
@@ -70,8 +78,10 @@ func TestEventsOfEachStep(t *testing.T) {
 			r, err = w.control.MoveRefund(t.Context(), r.ID, "failed")
 			require.NoError(t, err)
 			require.Equal(t, "failed", r.Status)
-		}, []string{"payment_intent.created", "charge.succeeded", "payment_intent.succeeded", "checkout.session.completed",
-			"refund.created", "charge.refunded", "refund.updated", "refund.failed", "refund.updated", "charge.refund.updated"}},
+		}, []string{
+			"payment_intent.created", "charge.succeeded", "payment_intent.succeeded", "checkout.session.completed",
+			"refund.created", "charge.refunded", "refund.updated", "refund.failed", "refund.updated", "charge.refund.updated",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -49,22 +49,39 @@ func TestEventTable(t *testing.T) {
 		id           string
 		want         []payment.Observation
 	}{
-		{"checkout.session.completed", sessionObject("complete", "paid", "pi_1"), session,
-			[]payment.Observation{attemptFact("succeeded"), paymentFact("succeeded")}},
-		{"checkout.session.completed", sessionObject("complete", "unpaid", "pi_1"), session,
-			[]payment.Observation{attemptFact("processing")}},
-		{"checkout.session.async_payment_succeeded", sessionObject("complete", "paid", "pi_1"), session,
-			[]payment.Observation{attemptFact("succeeded"), paymentFact("succeeded")}},
-		{"checkout.session.async_payment_failed", sessionObject("complete", "unpaid", "pi_1"), session,
-			[]payment.Observation{attemptFact("failed")}},
-		{"checkout.session.expired", sessionObject("expired", "unpaid", "null"), session,
-			[]payment.Observation{attemptFact("expired")}},
-		{"payment_intent.succeeded", intentObject("succeeded", ""), intent,
-			[]payment.Observation{paymentFact("succeeded")}},
-		{"payment_intent.payment_failed", intentObject("requires_payment_method", `, "last_payment_error": {"code": "card_declined"}`),
-			intent, []payment.Observation{paymentFact("failed")}},
-		{"payment_intent.payment_failed", intentObject("requires_payment_method", ""), intent,
-			[]payment.Observation{paymentFact("failed")}},
+		{
+			"checkout.session.completed", sessionObject("complete", "paid", "pi_1"), session,
+			[]payment.Observation{attemptFact("succeeded"), paymentFact("succeeded")},
+		},
+		{
+			"checkout.session.completed", sessionObject("complete", "unpaid", "pi_1"), session,
+			[]payment.Observation{attemptFact("processing")},
+		},
+		{
+			"checkout.session.async_payment_succeeded", sessionObject("complete", "paid", "pi_1"), session,
+			[]payment.Observation{attemptFact("succeeded"), paymentFact("succeeded")},
+		},
+		{
+			"checkout.session.async_payment_failed", sessionObject("complete", "unpaid", "pi_1"), session,
+			[]payment.Observation{attemptFact("failed")},
+		},
+		{
+			"checkout.session.expired", sessionObject("expired", "unpaid", "null"), session,
+			[]payment.Observation{attemptFact("expired")},
+		},
+		{
+			"payment_intent.succeeded", intentObject("succeeded", ""), intent,
+			[]payment.Observation{paymentFact("succeeded")},
+		},
+		{
+			"payment_intent.payment_failed", intentObject("requires_payment_method", `, "last_payment_error": {"code": "card_declined"}`),
+			intent,
+			[]payment.Observation{paymentFact("failed")},
+		},
+		{
+			"payment_intent.payment_failed", intentObject("requires_payment_method", ""), intent,
+			[]payment.Observation{paymentFact("failed")},
+		},
 		{"payment_intent.canceled", intentObject("canceled", ""), intent, []payment.Observation{paymentFact("failed")}},
 		{"payment_intent.processing", intentObject("processing", ""), intent, []payment.Observation{paymentFact("pending")}},
 		{"refund.created", refundObject("succeeded"), "re_1", []payment.Observation{refundFact("succeeded")}},
