@@ -369,3 +369,40 @@ func TestAudit(t *testing.T) {
 	_, err = s.pool.Exec(t.Context(), "DELETE FROM audit_log")
 	require.Error(t, err)
 }
+
+func TestProvision(t *testing.T) {
+	t.Parallel()
+	s := service(t)
+	secret, accountID, err := s.Provision(t.Context(), "Op@Example.com", "", "cli", []Role{Operator, Attendee})
+	require.NoError(t, err)
+	actor, err := s.Resolve(t.Context(), Credentials{Bearer: secret})
+	require.NoError(t, err)
+	require.Equal(t, accountID, actor.AccountID)
+	require.Equal(t, "op@example.com", actor.Email)
+	require.Equal(t, []Role{Attendee, Operator}, actor.Roles)
+	_, _, _, err = s.SignIn(t.Context(), "op@example.com", "", "")
+	require.ErrorIs(t, err, ErrWrongCredentials, "an empty password became one that nobody knows")
+
+	// Again: another token, and nothing else changes.
+	again, sameID, err := s.Provision(t.Context(), "op@example.com", password, "cli", []Role{Creator})
+	require.NoError(t, err)
+	require.Equal(t, accountID, sameID)
+	require.NotEqual(t, secret, again)
+	actor, err = s.Resolve(t.Context(), Credentials{Bearer: again})
+	require.NoError(t, err)
+	require.Equal(t, []Role{Attendee, Operator}, actor.Roles)
+	_, _, _, err = s.SignIn(t.Context(), "op@example.com", password, "")
+	require.ErrorIs(t, err, ErrWrongCredentials)
+
+	_, _, err = s.Provision(t.Context(), "cre@example.com", password, "cli", []Role{Creator})
+	require.NoError(t, err)
+	_, _, in, err := s.SignIn(t.Context(), "cre@example.com", password, "")
+	require.NoError(t, err)
+	require.Equal(t, []Role{Attendee, Creator}, in.Roles)
+
+	_, _, err = s.Provision(t.Context(), "x@example.com", password, "cli", []Role{"king"})
+	require.ErrorIs(t, err, ErrInvalid)
+	_, _, err = s.Provision(t.Context(), "not an address", password, "cli", nil)
+	require.ErrorIs(t, err, ErrInvalid)
+	require.Equal(t, 2, count(t, s, "SELECT count(*) FROM audit_log WHERE action = 'account.provision'"))
+}

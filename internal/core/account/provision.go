@@ -5,48 +5,70 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"proofroom/internal/base/id"
+	"proofroom/internal/base/pg"
+	"proofroom/internal/base/problem"
 )
 
-// Provision makes sure, from the server's own machine, that an account exists,
-// and makes an API token for it. A new account has the roles given; an existing
-// one keeps its own. An empty password is one that nobody knows.
+// Provision is for whoever runs the machine, not for requests: it makes an API
+// token for the account with this address and, where there is none, the account
+// first, with any roles. An empty password becomes one that nobody knows. The
+// password and roles of an account that exists stay as they are. It may run
+// twice: each run makes one more token.
 func (s *Service) Provision(ctx context.Context, email, password, tokenName string, roles []Role) (secret string, accountID uuid.UUID, _ error) {
-	if password == "" {
-		password, _ = id.Token("")
-	}
-	n, err := NewAccount{Email: email, Name: email, Password: password}.parse()
+	email, err := ParseEmail(email)
 	if err != nil {
 		return "", uuid.Nil, err
 	}
+	known, err := s.q.AccountByEmail(ctx, s.pool, email)
+	accountID = known.ID
+	if errors.Is(err, pgx.ErrNoRows) {
+		accountID, err = s.provisionAccount(ctx, email, password, roles)
+	}
+	if err != nil {
+		return "", uuid.Nil, fmt.Errorf("provision %s: %w", email, err)
+	}
+	secret, _, err = s.NewToken(ctx, accountID, tokenName)
+	return secret, accountID, err
+}
+
+func (s *Service) provisionAccount(ctx context.Context, email, password string, roles []Role) (uuid.UUID, error) {
+	if password == "" {
+		password, _ = id.Token("")
+	}
+	name, _, _ := strings.Cut(email, "@")
+	n, err := NewAccount{Email: email, Name: name, Password: password}.parse()
+	if err != nil {
+		return uuid.Nil, err
+	}
 	stored := []string{string(Attendee)}
 	for _, r := range roles {
+		switch r {
+		case Attendee, Creator, Operator:
+		default:
+			return uuid.Nil, ErrInvalid.WithFields(problem.Field{Name: "roles", Detail: "A role is attendee, creator or operator."})
+		}
 		if !slices.Contains(stored, string(r)) {
 			stored = append(stored, string(r))
 		}
 	}
 	hash, err := s.hasher.hash(ctx, n.Password)
 	if err != nil {
-		return "", uuid.Nil, err
+		return uuid.Nil, err
 	}
-	a, err := s.insert(ctx, s.pool, n, hash, stored)
-	switch {
-	case errors.Is(err, ErrEmailTaken):
-		row, err := s.q.AccountByEmail(ctx, s.pool, n.Email)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return "", uuid.Nil, ErrNotFound
-		}
+	return pg.InTx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (uuid.UUID, error) {
+		a, err := s.insert(ctx, tx, n, hash, stored)
 		if err != nil {
-			return "", uuid.Nil, fmt.Errorf("find the account: %w", err)
+			return uuid.Nil, err
 		}
-		a.ID = row.ID
-	case err != nil:
-		return "", uuid.Nil, err
-	}
-	secret, _, err = s.NewToken(ctx, a.ID, tokenName)
-	return secret, a.ID, err
+		_, err = Book{}.AuditTx(ctx, tx, Audit{
+			AccountID: a.ID, Action: "account.provision", Subject: "account:" + a.ID.String(), Detail: map[string]any{"roles": stored},
+		})
+		return a.ID, err
+	})
 }
