@@ -28,8 +28,8 @@ type Config struct {
 
 // Service is the catalogue with transactions of its own.
 type Service struct {
-	pool   *pgxpool.Pool
-	cfg    Config
+	pool  *pgxpool.Pool
+	cfg   Config
 	store Store
 }
 

@@ -74,6 +74,22 @@ func (s Store) EventForSaleTx(ctx context.Context, tx pgx.Tx, id uuid.UUID) (Eve
 	return e, nil
 }
 
+// EventForUpload reads an event that by may add photographs to: its own, and
+// not closed. Else ErrEventNotFound, ErrNotYours or ErrEventClosed.
+func (s Store) EventForUpload(ctx context.Context, conn pg.DBTX, by By, id uuid.UUID) (Event, error) {
+	e, err := s.Event(ctx, conn, id)
+	if err != nil {
+		return Event{}, err
+	}
+	if err := e.own(by); err != nil {
+		return Event{}, err
+	}
+	if e.Status == Closed {
+		return Event{}, ErrEventClosed
+	}
+	return e, nil
+}
+
 func notFound(err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ErrEventNotFound
