@@ -30,6 +30,10 @@ func (s *Service) Provision(ctx context.Context, email, password, tokenName stri
 	if errors.Is(err, pgx.ErrNoRows) {
 		accountID, err = s.provisionAccount(ctx, email, password, roles)
 	}
+	if errors.Is(err, ErrEmailTaken) { // by another run at the same moment
+		known, err = s.q.AccountByEmail(ctx, s.pool, email)
+		accountID = known.ID
+	}
 	if err != nil {
 		return "", uuid.Nil, fmt.Errorf("provision %s: %w", email, err)
 	}
