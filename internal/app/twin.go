@@ -37,7 +37,7 @@ func (c *twinCmd) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(s.out, "listening on http://%s\n", addr); err != nil {
+	if _, err := fmt.Fprintf(s.out, "listening on %s\n", addr); err != nil {
 		return err
 	}
 	return t.Run(s.ctx)

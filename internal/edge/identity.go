@@ -2,9 +2,11 @@ package edge
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"proofroom/internal/base/problem"
 	"proofroom/internal/core/account"
@@ -143,6 +145,9 @@ func SameOrigin(origins []string, fail func(http.ResponseWriter, *http.Request, 
 	}, nil
 }
 
+// codeLifetime is how long a browser keeps an access code.
+const codeLifetime = 30 * 24 * time.Hour
+
 // Cookies names the cookies of a server.
 type Cookies struct {
 	// Plain is for a server reached over plain http, as in a demonstration:
@@ -177,6 +182,35 @@ func (c Cookies) Session(secret string, until time.Time) *http.Cookie {
 // Guest is the cookie of a guest session.
 func (c Cookies) Guest(secret string, until time.Time) *http.Cookie {
 	return c.cookie("guest", secret, until)
+}
+
+// Code is the cookie that keeps the access code of one event, sent with that
+// event's pages only.
+func (c Cookies) Code(slug, code string) *http.Cookie {
+	k := c.cookie("code", base64.RawURLEncoding.EncodeToString([]byte(code)), time.Now().Add(codeLifetime))
+	k.Name, k.Path = c.codeName(), "/e/"+slug
+	return k
+}
+
+// AccessCode is the access code that the request's cookie keeps.
+func (c Cookies) AccessCode(r *http.Request) string {
+	k, err := r.Cookie(c.codeName())
+	if err != nil {
+		return ""
+	}
+	code, err := base64.RawURLEncoding.DecodeString(k.Value)
+	if err != nil || !utf8.Valid(code) {
+		return ""
+	}
+	return string(code)
+}
+
+// A cookie with a path of its own cannot have the prefix __Host-.
+func (c Cookies) codeName() string {
+	if c.Plain {
+		return "code"
+	}
+	return "__Secure-code"
 }
 
 func (c Cookies) cookie(base, secret string, until time.Time) *http.Cookie {

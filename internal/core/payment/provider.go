@@ -153,4 +153,6 @@ type VerifyError struct {
 	Detail string
 }
 
-func (e *VerifyError) Error() string { return "payment: webhook refused: " + e.Reason + ": " + e.Detail }
+func (e *VerifyError) Error() string {
+	return "payment: webhook refused: " + e.Reason + ": " + e.Detail
+}

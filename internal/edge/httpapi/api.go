@@ -16,6 +16,8 @@ import (
 	"proofroom/internal/base/problem"
 	"proofroom/internal/core/account"
 	"proofroom/internal/edge"
+	"proofroom/internal/flow/checkout"
+	"proofroom/internal/flow/refund"
 )
 
 // Prefix is where the API lives.
@@ -29,6 +31,8 @@ type Deps struct {
 	Origins []string
 
 	Accounts *account.Service
+	Checkout *checkout.Service
+	Refunds  *refund.Service
 }
 
 // registrations are the resources of the API, in the order of its description.
@@ -38,6 +42,8 @@ var registrations = []func(huma.API, Deps){
 	registerTokens,
 	registerGuests,
 	registerSetup,
+	registerCheckouts,
+	registerRefunds,
 }
 
 var errMethod = problem.Define(problem.Invalid, "request.method", "This address does not know that method",

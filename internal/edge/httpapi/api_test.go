@@ -13,12 +13,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"proofroom/internal/base/obs"
 	"proofroom/internal/core/account"
 	"proofroom/internal/edge"
 	"proofroom/internal/edge/httpapi"
+	"proofroom/internal/flow/checkout"
+	"proofroom/internal/flow/refund"
 	"proofroom/internal/testkit/pgtest"
 )
 
@@ -55,8 +58,19 @@ func start(t *testing.T) *world {
 	t.Helper()
 	db := pgtest.New(t)
 	w := &world{t: t, db: db, accounts: account.New(db.Pool), logs: &logs{}}
-	w.url = w.serve(httpapi.Deps{Accounts: w.accounts})
+	w.url = w.serve(services(db.Pool))
 	return w
+}
+
+// services are the real ones, without a payment provider.
+func services(pool *pgxpool.Pool) httpapi.Deps {
+	log := slog.New(slog.DiscardHandler)
+	cfg := checkout.Config{PublicURL: "https://photos.example.com", Waits: []time.Duration{time.Minute}, GiveUp: time.Hour, Problem: edge.Render}
+	return httpapi.Deps{
+		Accounts: account.New(pool),
+		Checkout: checkout.New(pool, cfg, log, nil, nil),
+		Refunds:  refund.New(pool, log, nil, nil, "money", nil, nil),
+	}
 }
 
 func (w *world) serve(d httpapi.Deps) string {

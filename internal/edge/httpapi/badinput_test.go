@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"proofroom/internal/base/pg"
-	"proofroom/internal/core/account"
 	"proofroom/internal/edge"
 	"proofroom/internal/edge/httpapi"
 )
@@ -139,7 +138,7 @@ func TestDatabaseAway(t *testing.T) {
 	pool, err := pg.Open(t.Context(), pg.PoolConfig{URL: "postgres://postgres@127.0.0.1:1/none"})
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	w.url = w.serve(httpapi.Deps{Accounts: account.New(pool)})
+	w.url = w.serve(services(pool))
 
 	for _, r := range []request{
 		{method: "POST", path: "/accounts", body: `{"email":"new@example.com","name":"New","password":"` + password + `"}`},

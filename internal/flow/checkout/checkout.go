@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,8 +50,6 @@ var (
 		"Nothing was ordered. Look at the new total and confirm it with a new request.")
 	ErrOwned = problem.Define(problem.Unprocessable, "checkout.owned", "You have some of these already",
 		"Nothing was ordered. Remove the photos named here; they are in your library.")
-	ErrNotForSale = problem.Define(problem.Unprocessable, "checkout.not_for_sale", "Some of these are not for sale",
-		"Nothing was ordered. Remove the photos named here and try again.")
 	ErrTooSmall = problem.Define(problem.Unprocessable, "checkout.too_small", "The total is below what a card payment can be",
 		"Nothing was ordered. Choose more photos.")
 	ErrNoProvider = problem.Define(problem.Unprocessable, "checkout.provider_unknown", "There is no such way to pay here",
@@ -241,5 +238,3 @@ func newest(f *order.Facts) *order.Attempt {
 }
 
 func sameCart(f *order.Facts, in Input) bool { return bytes.Equal(f.Order.Cart, in.cart()) }
-
-func contains(ids []uuid.UUID, x *uuid.UUID) bool { return x != nil && slices.Contains(ids, *x) }

@@ -60,20 +60,22 @@ func (s *Service) page(ctx context.Context, f *order.Facts) error {
 	if err != nil {
 		return err
 	}
-	if age > p.KeyMemory() {
-		// The same call would now be another one. Money on the old page, should
-		// there be one, still counts.
-		if err := s.renew(ctx, f.Order.ID, a.ID); err != nil {
-			return err
-		}
-		if f, err = s.orders.Get(ctx, s.pool, f.Order.ID); err != nil {
+	if age > min(p.KeyMemory(), pageLife-time.Hour) {
+		// The same call would now be another one, or ask for a page too short.
+		if f, err = s.renew(ctx, f.Order.ID, a.ID); err != nil {
 			return err
 		}
 		a = newest(f)
 	}
-	cctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	page, err := p.CreateCheckout(cctx, s.request(f, a))
+	page, err := s.call(ctx, p, s.request(f, a))
+	if errors.Is(err, payment.ErrStored) {
+		// The provider will answer this key with the same failure for ever.
+		if f, err = s.renew(ctx, f.Order.ID, a.ID); err != nil {
+			return err
+		}
+		a = newest(f)
+		page, err = s.call(ctx, p, s.request(f, a))
+	}
 	if err != nil {
 		return err
 	}
@@ -84,6 +86,12 @@ func (s *Service) page(ctx context.Context, f *order.Facts) error {
 		return err
 	}
 	return s.sayer.Say(ctx, payment.Reply(p, "checkout", page.Ref, page.Facts))
+}
+
+func (s *Service) call(ctx context.Context, p payment.Provider, r payment.CheckoutRequest) (payment.Checkout, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return p.CreateCheckout(ctx, r)
 }
 
 func (s *Service) request(f *order.Facts, a *order.Attempt) payment.CheckoutRequest {
@@ -116,10 +124,10 @@ func free(f *order.Facts, a *order.Attempt) payment.Row {
 	}}
 }
 
-// renew gives up an attempt whose key the provider has forgotten and makes the
-// next one.
-func (s *Service) renew(ctx context.Context, orderID, oldID uuid.UUID) error {
-	return pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
+// renew gives up an attempt whose key is of no more use and makes the next one.
+// Money on the old attempt's page, should there be one, still counts.
+func (s *Service) renew(ctx context.Context, orderID, oldID uuid.UUID) (*order.Facts, error) {
+	err := pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
 		f, err := s.lock(ctx, tx, orderID)
 		if err != nil {
 			return err
@@ -138,6 +146,10 @@ func (s *Service) renew(ctx context.Context, orderID, oldID uuid.UUID) error {
 		f.Merge(payment.Observation{Kind: payment.KindAttempt, AttemptID: oldID, Status: payment.AttemptAbandoned}, delta)
 		return s.orders.SaveFactsTx(ctx, tx, []order.Change{{Facts: f, Delta: delta}})
 	})
+	if err != nil {
+		return nil, err
+	}
+	return s.orders.Get(ctx, s.pool, orderID)
 }
 
 // record is the order's half of tx 2: the page's reference, and the state that

@@ -1,0 +1,139 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"proofroom/internal/base/clock"
+	"proofroom/internal/base/faultpoint"
+	"proofroom/internal/base/id"
+	"proofroom/internal/base/problem"
+	"proofroom/internal/core/payment"
+	"proofroom/internal/edge"
+)
+
+// maxWebhook bounds a webhook's body. Providers send a few kilobytes.
+const maxWebhook = 1 << 20
+
+var (
+	errWebhookUnknown = problem.Define(problem.NotFound, "webhook.unknown", "No such endpoint",
+		"This installation has no such account at that provider. The event was not stored.")
+	errWebhookLarge = problem.Define(problem.TooLarge, "webhook.too_large", "The body is too large",
+		"The event was not stored. A provider's events are much smaller.")
+	errWebhookBody = problem.Define(problem.Invalid, "webhook.unreadable", "The body cannot be read",
+		"The event was not stored. Send it again.")
+	errWebhookRefused = problem.Define(problem.Invalid, "webhook.refused", "The event is not from the provider",
+		"The event was not stored. Check the signing secret and the endpoint's account.")
+
+	beforeAnswer = faultpoint.Define("webhook.before_answer", "the event is stored, 2xx is not sent")
+)
+
+// Received counts webhooks by what became of them: stored, duplicate, or why
+// they were refused.
+var Received = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "proofroom_webhooks_total",
+	Help: "Webhooks received, by provider and outcome.",
+}, []string{"provider", "outcome"})
+
+// Receiver stores a verified event and returns when it is durable.
+type Receiver interface {
+	Receive(ctx context.Context, row payment.Row) (fresh bool, err error)
+}
+
+// WebhookDeps are what the webhook endpoint needs.
+type WebhookDeps struct {
+	Log       *slog.Logger
+	Clock     clock.Clock
+	Providers payment.Providers
+	Receiver  Receiver
+	// Sample keeps one refused request for an operator to look at.
+	Sample func(ctx context.Context, slot int, provider, account string, refused *payment.VerifyError, body []byte) error
+}
+
+// Webhooks serves POST /webhooks/{provider}/{account}: verify over the raw
+// bytes, store, then 2xx. What cannot be verified stores nothing.
+func Webhooks(d WebhookDeps) http.Handler {
+	r := chi.NewRouter()
+	fail := func(w http.ResponseWriter, r *http.Request, err error) { edge.Write(w, r, d.Log, err) }
+	r.Use(edge.Headers("default-src 'none'"))
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) { fail(w, r, errWebhookUnknown) })
+	r.Post("/webhooks/{provider}/{account}", func(w http.ResponseWriter, r *http.Request) {
+		if err := d.receive(r); err != nil {
+			fail(w, r, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, "{\"received\":true}\n")
+	})
+	return r
+}
+
+func (d WebhookDeps) receive(r *http.Request) error {
+	name, acct := chi.URLParam(r, "provider"), chi.URLParam(r, "account")
+	p := d.Providers.Find(name, acct)
+	if p == nil {
+		return errWebhookUnknown
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxWebhook))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		Received.WithLabelValues(name, "too_large").Inc()
+		return errWebhookLarge
+	}
+	if err != nil {
+		return errWebhookBody.Because(err)
+	}
+	receipt, err := p.Verify(d.Clock(), r.Header, body)
+	if err != nil {
+		return d.refuse(r.Context(), name, acct, body, err)
+	}
+	fresh, err := d.Receiver.Receive(r.Context(), payment.Row{
+		ID: id.New(), Provider: name, Account: acct, Receipt: receipt, Header: signed(r.Header), Body: body,
+	})
+	if err != nil {
+		return err
+	}
+	outcome := "stored"
+	if !fresh {
+		outcome = "duplicate"
+	}
+	Received.WithLabelValues(name, outcome).Inc()
+	return beforeAnswer.Hit()
+}
+
+// signed keeps the headers that prove who sent the event, and no others.
+func signed(h http.Header) http.Header {
+	out := http.Header{}
+	for _, k := range []string{"Stripe-Signature", "User-Agent", "Content-Type"} {
+		if v := h.Values(k); len(v) > 0 {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+func (d WebhookDeps) refuse(ctx context.Context, provider, acct string, body []byte, err error) error {
+	var refused *payment.VerifyError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	Received.WithLabelValues(provider, "refused_"+refused.Reason).Inc()
+	// A sample of a hundred slots, and only now and then, so that a flood of
+	// forgeries costs the database nothing.
+	if rand.IntN(4) == 0 {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if err := d.Sample(ctx, rand.IntN(100), provider, acct, refused, body); err != nil {
+			d.Log.WarnContext(ctx, "a refused webhook was not sampled", "error", err)
+		}
+	}
+	return errWebhookRefused.Because(refused)
+}
