@@ -1,25 +1,42 @@
-// Package entitlement keeps who may download what.
+// Package entitlement is who may download what.
 //
 // # Owns
 //
-// Table entitlements.
+// Table entitlements: one row ever per order line that was granted.
+//
+// A row is live, shadowed by a live one of the same buyer for the same thing,
+// or revoked; besides, a dispute may have frozen it. A grant of a whole event
+// covers its photographs, later ones too. A live, unfrozen row gives access.
+//
+//   - A photograph's line while a live whole-event grant of another order covers
+//     it is covered: it gets no row, and its money goes back. A photograph owned
+//     before the whole event was bought stays.
+//   - A line for what the buyer owns by another line is shadowed by that one's
+//     row. It becomes live when that one ends, the oldest first.
+//   - A revoked line stays revoked, whatever is granted again; only RestoreTx
+//     brings the same row back.
 //
 // # Invariants
 //
-//   - One row ever per order line (uq_entitlement_line).
-//   - One live grant per (buyer, photograph) and (buyer, event): of several for
-//     the same thing one is live and the others are shadowed by it
-//     (uq_entitlement_photo, uq_entitlement_event). When the live one ends, the
-//     oldest of its shadows becomes live.
-//   - No photograph is granted to a buyer who holds the whole event by another
-//     order: such a line is covered, and has no row.
-//   - Rows are revoked, never deleted.
+//   - At most one row is live per buyer and photograph (uq_entitlement_photo)
+//     and per buyer and event (uq_entitlement_event); one row exists per line
+//     (uq_entitlement_line), and it names an order line of its buyer (trigger
+//     entitlements_exist).
+//   - No photograph is granted to a buyer while a whole-event grant of another
+//     of the buyer's orders is live. No constraint can say that: the access lock
+//     does.
+//   - A row that is not revoked is live or shadowed by a live one: nobody who
+//     paid is left without either.
+//   - Rows are never deleted, and every change names its cause.
 //
 // # Concurrency
 //
-// Grants of one (buyer, event) are serialised by an advisory lock that lasts to
-// the end of the transaction: shared for photographs, which meet each other at
-// their unique key, exclusive for a whole event and for ending or restoring a
-// live grant. What decides is read in the statement after the lock. Locks are
-// taken in ascending order; rows are locked by id before they are updated.
+// The access lock is an advisory lock per buyer and event: shared to grant
+// photographs, which wait for each other only on unique keys, and to end a grant
+// that is shadowed; exclusive for everything else. LockAccessTx takes them
+// sorted; every writing function takes those that it needs, and reads in the
+// next statement. A transaction that grants and also ends or restores live
+// grants calls LockAccessTx first with all of them, else two such transactions
+// can deadlock and one is run again. Rows are inserted sorted by photograph,
+// event and buyer.
 package entitlement

@@ -1,124 +1,163 @@
 package entitlement
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
-	"proofroom/internal/base/guard"
-	"proofroom/internal/base/pg"
 	"proofroom/internal/core/entitlement/internal/db"
 )
 
-var guardAccess = guard.Define("entitlement.access_lock", guard.Lock,
-	"a photograph is sold to a buyer whose whole-event purchase commits at the same moment")
+// The kinds of lines that grant something.
+const (
+	KindPhoto  = "photo"
+	KindBundle = "bundle" // one photograph at a bundle's price
+	KindEvent  = "event"  // all photographs of the event, later ones too
+)
 
-// Grant asks for what one order line sells.
+// Grant is an order line that its buyer paid for.
 type Grant struct {
 	LineID  uuid.UUID
 	OrderID uuid.UUID
 	BuyerID uuid.UUID
-	Kind    string // photo, bundle, event
 	EventID uuid.UUID
-	PhotoID *uuid.UUID // nil for an event
+	Kind    string
+	PhotoID *uuid.UUID // nil for the whole event
 	InboxID uuid.UUID  // the observation behind it
 }
 
-// Result is how a grant came out.
+func (g *Grant) photo() uuid.UUID {
+	if g.PhotoID == nil {
+		return uuid.Nil
+	}
+	return *g.PhotoID
+}
+
+// Result is where a line stands.
 type Result string
 
-// The results of a grant.
+// The results.
 const (
-	Live     Result = "live"     // the buyer has it by this line
-	Shadowed Result = "shadowed" // the buyer had it by another line; this row waits behind
-	Covered  Result = "covered"  // the buyer had the whole event by another order; no row
-	Ended    Result = "ended"    // the line was granted before, and has ended
+	Live     Result = "live"     // it gives access, unless a dispute froze it
+	Shadowed Result = "shadowed" // the buyer owns the thing by another line
+	Covered  Result = "covered"  // a whole-event grant covers it: nothing was inserted
+	Ended    Result = "ended"    // it was granted once and has ended
 )
 
-// Granted is the result for one line.
+// Granted is the result of one line.
 type Granted struct {
 	LineID uuid.UUID
 	Result Result
-	By     uuid.UUID // the grant that it gives way to, or that covers it
+	By     uuid.UUID // the grant that it gives way to, or that covers it; else zero
 }
 
-// Change names a line whose access changes, and why.
+// Change is a line whose grant changes, and why.
 type Change struct {
 	LineID    uuid.UUID
-	CauseKind string // inbox or audit
+	CauseKind string // "inbox" or "audit"
 	CauseID   uuid.UUID
 }
 
-// Store reads and writes grants. It has no pool.
-type Store struct{ q db.Queries }
+// Access names an access lock.
+type Access struct {
+	BuyerID, EventID uuid.UUID
+	// Exclusive is for granting a whole event, and for ending, restoring,
+	// freezing or thawing anything. Photographs are granted under a shared lock.
+	Exclusive bool
+}
 
-// row is a grant as it stands.
-type row = db.ByLinesRow
+// Standing is a grant as it stands.
+type Standing struct {
+	ID         uuid.UUID
+	LineID     uuid.UUID
+	OrderID    uuid.UUID
+	BuyerID    uuid.UUID
+	Kind       string
+	EventID    uuid.UUID
+	PhotoID    *uuid.UUID // nil for the whole event
+	GrantedAt  time.Time
+	LiveSince  *time.Time // when it last became live; nil: never yet
+	FrozenAt   *time.Time
+	RevokedAt  *time.Time
+	ShadowedBy *uuid.UUID
+}
 
-func live(r row) bool { return !r.Revoked && r.ShadowedBy == nil }
+// Result is where the grant stands.
+func (s *Standing) Result() Result {
+	switch {
+	case s.RevokedAt != nil:
+		return Ended
+	case s.ShadowedBy != nil:
+		return Shadowed
+	}
+	return Live
+}
 
-// thing is what a grant is of.
+// Allows reports whether the grant gives access.
+func (s *Standing) Allows() bool { return s.Result() == Live && s.FrozenAt == nil }
+
+func standing(r db.StandingRow) *Standing { s := Standing(r); return &s }
+
+// thing is what a grant is for.
 type thing struct{ buyer, event, photo uuid.UUID }
 
-func thingOf(buyer, event uuid.UUID, photo *uuid.UUID) thing {
-	t := thing{buyer: buyer, event: event}
-	if photo != nil {
-		t.photo = *photo
+func (s *Standing) thing() thing {
+	if s.PhotoID == nil {
+		return thing{s.BuyerID, s.EventID, uuid.Nil}
 	}
-	return t
+	return thing{s.BuyerID, s.EventID, *s.PhotoID}
 }
 
-// Access reports whether the buyer may download the photograph of the event
-// now: by a live grant of it or of the whole event, not frozen by a dispute.
-func (s Store) Access(ctx context.Context, q pg.DBTX, buyerID, eventID, photoID uuid.UUID) (bool, error) {
-	ok, err := s.q.Access(ctx, q, db.AccessParams{BuyerID: buyerID, EventID: eventID, PhotoID: &photoID})
-	if err != nil {
-		return false, fmt.Errorf("look for access: %w", err)
-	}
-	return ok, nil
+func (g *Grant) thing() thing { return thing{g.BuyerID, g.EventID, g.photo()} }
+
+// What a GrantError wraps.
+var (
+	// ErrGrantDiffers says that the line was granted before as something else,
+	// or to somebody else. A person decides.
+	ErrGrantDiffers = errors.New("entitlement: the line stands as another grant")
+	// ErrInvalid says that the grant makes no sense in itself.
+	ErrInvalid = errors.New("entitlement: not a grant")
+)
+
+// GrantError says which line of which order could not be granted, and why. The
+// transaction must be undone; the order goes to review.
+type GrantError struct {
+	OrderID uuid.UUID
+	LineID  uuid.UUID
+	Detail  string
+	Err     error // one of the sentinels above
 }
 
-// LivePhotos says what a buyer has of an event: single photographs, and whether
-// the whole.
-func (s Store) LivePhotos(ctx context.Context, q pg.DBTX, buyerID, eventID uuid.UUID) (photos map[uuid.UUID]bool, whole bool, err error) {
-	rows, err := s.q.LiveOf(ctx, q, db.LiveOfParams{BuyerID: buyerID, EventID: eventID})
-	if err != nil {
-		return nil, false, fmt.Errorf("read a buyer's grants: %w", err)
-	}
-	photos = map[uuid.UUID]bool{}
-	for _, r := range rows {
-		if r.PhotoID == nil {
-			whole = true
-			continue
-		}
-		photos[*r.PhotoID] = true
-	}
-	return photos, whole, nil
+func (e *GrantError) Error() string {
+	return fmt.Sprintf("%v: line %s of order %s: %s", e.Err, e.LineID, e.OrderID, e.Detail)
 }
 
-// Item is one thing in a buyer's library.
-type Item struct {
-	ID        uuid.UUID
-	LineID    uuid.UUID
-	OrderID   uuid.UUID
-	Kind      string
-	EventID   uuid.UUID
-	PhotoID   *uuid.UUID // nil: the whole event
-	GrantedAt time.Time
-	Frozen    bool
+// Unwrap returns the sentinel.
+func (e *GrantError) Unwrap() error { return e.Err }
+
+func (g *Grant) fail(err error, format string, args ...any) error {
+	return &GrantError{OrderID: g.OrderID, LineID: g.LineID, Detail: fmt.Sprintf(format, args...), Err: err}
 }
 
-// Library lists a buyer's live grants, newest first, below the id before.
-func (s Store) Library(ctx context.Context, q pg.DBTX, buyerID, before uuid.UUID, limit int) ([]Item, error) {
-	rows, err := s.q.Library(ctx, q, db.LibraryParams{BuyerID: buyerID, Before: before, Max: int32(limit)})
-	if err != nil {
-		return nil, fmt.Errorf("read a library: %w", err)
+func (g *Grant) validate() error {
+	switch {
+	case g.LineID == uuid.Nil || g.OrderID == uuid.Nil || g.BuyerID == uuid.Nil || g.EventID == uuid.Nil || g.InboxID == uuid.Nil:
+		return g.fail(ErrInvalid, "it lacks an id")
+	case (g.Kind == KindEvent) != (g.photo() == uuid.Nil):
+		return g.fail(ErrInvalid, "a grant of kind %q of photograph %s", g.Kind, g.photo())
+	case g.Kind != KindEvent && g.Kind != KindPhoto && g.Kind != KindBundle:
+		return g.fail(ErrInvalid, "no such kind as %q", g.Kind)
 	}
-	out := make([]Item, len(rows))
-	for i, r := range rows {
-		out[i] = Item(r)
+	return nil
+}
+
+// same compares a grant with the one that stands for its line.
+func (g *Grant) same(s *Standing) error {
+	if s.OrderID != g.OrderID || s.thing() != g.thing() || s.Kind != g.Kind {
+		return g.fail(ErrGrantDiffers, "it stands as %s %s of event %s to buyer %s by order %s",
+			s.Kind, s.thing().photo, s.EventID, s.BuyerID, s.OrderID)
 	}
-	return out, nil
+	return nil
 }

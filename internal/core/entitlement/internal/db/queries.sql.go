@@ -12,150 +12,22 @@ import (
 	"github.com/google/uuid"
 )
 
-const access = `-- name: Access :one
-SELECT (EXISTS (SELECT FROM entitlements e
-  WHERE e.photo_id = $1 AND e.buyer_id = $2 AND e.revoked_at IS NULL AND e.shadowed_by IS NULL AND e.frozen_at IS NULL)
-OR EXISTS (SELECT FROM entitlements e
-  WHERE e.event_id = $3 AND e.buyer_id = $2 AND e.photo_id IS NULL
-    AND e.revoked_at IS NULL AND e.shadowed_by IS NULL AND e.frozen_at IS NULL))::boolean AS ok
-`
-
-type AccessParams struct {
-	PhotoID *uuid.UUID
-	BuyerID uuid.UUID
-	EventID uuid.UUID
-}
-
-// Live, not frozen: uq_entitlement_photo, or uq_entitlement_event for the whole.
-func (q *Queries) Access(ctx context.Context, db DBTX, arg AccessParams) (bool, error) {
-	row := db.QueryRow(ctx, access, arg.PhotoID, arg.BuyerID, arg.EventID)
-	var ok bool
-	err := row.Scan(&ok)
-	return ok, err
-}
-
-const around = `-- name: Around :many
-SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, (e.revoked_at IS NOT NULL)::boolean AS revoked, e.shadowed_by, e.granted_at
-FROM entitlements e
-JOIN (SELECT DISTINCT unnest($1::uuid[]) AS buyer_id, unnest($2::uuid[]) AS event_id) u
-  ON u.buyer_id = e.buyer_id AND u.event_id = e.event_id
-ORDER BY e.granted_at, e.id
-`
-
-type AroundParams struct {
-	BuyerIds []uuid.UUID
-	EventIds []uuid.UUID
-}
-
-type AroundRow struct {
-	ID         uuid.UUID
-	LineID     uuid.UUID
-	OrderID    uuid.UUID
-	BuyerID    uuid.UUID
-	Kind       string
-	EventID    uuid.UUID
-	PhotoID    *uuid.UUID
-	Revoked    bool
-	ShadowedBy *uuid.UUID
-	GrantedAt  time.Time
-}
-
-// The rows of lines, and every grant of the same buyers in the same events that
-// could stand in their way: index entitlements_buyer.
-func (q *Queries) Around(ctx context.Context, db DBTX, arg AroundParams) ([]AroundRow, error) {
-	rows, err := db.Query(ctx, around, arg.BuyerIds, arg.EventIds)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []AroundRow
-	for rows.Next() {
-		var i AroundRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.LineID,
-			&i.OrderID,
-			&i.BuyerID,
-			&i.Kind,
-			&i.EventID,
-			&i.PhotoID,
-			&i.Revoked,
-			&i.ShadowedBy,
-			&i.GrantedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const byLines = `-- name: ByLines :many
-SELECT id, line_id, order_id, buyer_id, kind, event_id, photo_id, (revoked_at IS NOT NULL)::boolean AS revoked, shadowed_by, granted_at
-FROM entitlements WHERE line_id = ANY($1::uuid[]) ORDER BY id
-`
-
-type ByLinesRow struct {
-	ID         uuid.UUID
-	LineID     uuid.UUID
-	OrderID    uuid.UUID
-	BuyerID    uuid.UUID
-	Kind       string
-	EventID    uuid.UUID
-	PhotoID    *uuid.UUID
-	Revoked    bool
-	ShadowedBy *uuid.UUID
-	GrantedAt  time.Time
-}
-
-// Index uq_entitlement_line.
-func (q *Queries) ByLines(ctx context.Context, db DBTX, lineIds []uuid.UUID) ([]ByLinesRow, error) {
-	rows, err := db.Query(ctx, byLines, lineIds)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ByLinesRow
-	for rows.Next() {
-		var i ByLinesRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.LineID,
-			&i.OrderID,
-			&i.BuyerID,
-			&i.Kind,
-			&i.EventID,
-			&i.PhotoID,
-			&i.Revoked,
-			&i.ShadowedBy,
-			&i.GrantedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const insert = `-- name: Insert :many
-INSERT INTO entitlements (id, line_id, order_id, buyer_id, kind, event_id, photo_id, shadowed_by, inbox_id, changed_id)
+const addGrants = `-- name: AddGrants :many
+INSERT INTO entitlements (id, line_id, order_id, buyer_id, kind, event_id, photo_id, granted_at, live_since, shadowed_by,
+                          inbox_id, changed_kind, changed_id, changed_at)
 SELECT u.id, u.line_id, u.order_id, u.buyer_id, u.kind, u.event_id, nullif(u.photo_id, '00000000-0000-0000-0000-000000000000'),
-       nullif(u.shadowed_by, '00000000-0000-0000-0000-000000000000'), u.inbox_id, u.inbox_id
+       n.at, CASE WHEN u.shadowed_by = '00000000-0000-0000-0000-000000000000' THEN n.at END,
+       nullif(u.shadowed_by, '00000000-0000-0000-0000-000000000000'), u.inbox_id, 'inbox', u.inbox_id, n.at
 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS line_id, unnest($3::uuid[]) AS order_id,
              unnest($4::uuid[]) AS buyer_id, unnest($5::text[]) AS kind, unnest($6::uuid[]) AS event_id,
-             unnest($7::uuid[]) AS photo_id, unnest($8::uuid[]) AS shadowed_by, unnest($9::uuid[]) AS inbox_id) u
-ORDER BY u.event_id, u.photo_id, u.buyer_id, u.line_id
+             unnest($7::uuid[]) AS photo_id, unnest($8::uuid[]) AS shadowed_by, unnest($9::uuid[]) AS inbox_id) u,
+     (SELECT app_now() AS at OFFSET 0) n
+ORDER BY u.photo_id, u.event_id, u.buyer_id, u.line_id
 ON CONFLICT DO NOTHING
 RETURNING line_id
 `
 
-type InsertParams struct {
+type AddGrantsParams struct {
 	Ids         []uuid.UUID
 	LineIds     []uuid.UUID
 	OrderIds    []uuid.UUID
@@ -167,10 +39,9 @@ type InsertParams struct {
 	InboxIds    []uuid.UUID
 }
 
-// uq_entitlement_line: one row per line. uq_entitlement_photo and
-// uq_entitlement_event: one live grant per thing. In the order of the keys.
-func (q *Queries) Insert(ctx context.Context, db DBTX, arg InsertParams) ([]uuid.UUID, error) {
-	rows, err := db.Query(ctx, insert,
+// Sorted by the keys that it can wait on: (photo, buyer), (event, buyer), line.
+func (q *Queries) AddGrants(ctx context.Context, db DBTX, arg AddGrantsParams) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, addGrants,
 		arg.Ids,
 		arg.LineIds,
 		arg.OrderIds,
@@ -199,9 +70,187 @@ func (q *Queries) Insert(ctx context.Context, db DBTX, arg InsertParams) ([]uuid
 	return items, nil
 }
 
+const byLines = `-- name: ByLines :many
+SELECT id, line_id, order_id, buyer_id, kind, event_id, photo_id, granted_at, live_since, frozen_at, revoked_at, shadowed_by
+FROM entitlements WHERE line_id = ANY($1::uuid[])
+`
+
+type ByLinesRow struct {
+	ID         uuid.UUID
+	LineID     uuid.UUID
+	OrderID    uuid.UUID
+	BuyerID    uuid.UUID
+	Kind       string
+	EventID    uuid.UUID
+	PhotoID    *uuid.UUID
+	GrantedAt  time.Time
+	LiveSince  *time.Time
+	FrozenAt   *time.Time
+	RevokedAt  *time.Time
+	ShadowedBy *uuid.UUID
+}
+
+func (q *Queries) ByLines(ctx context.Context, db DBTX, lineIds []uuid.UUID) ([]ByLinesRow, error) {
+	rows, err := db.Query(ctx, byLines, lineIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ByLinesRow
+	for rows.Next() {
+		var i ByLinesRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.LineID,
+			&i.OrderID,
+			&i.BuyerID,
+			&i.Kind,
+			&i.EventID,
+			&i.PhotoID,
+			&i.GrantedAt,
+			&i.LiveSince,
+			&i.FrozenAt,
+			&i.RevokedAt,
+			&i.ShadowedBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const byOrders = `-- name: ByOrders :many
+SELECT id, line_id, order_id, buyer_id, kind, event_id, photo_id, granted_at, live_since, frozen_at, revoked_at, shadowed_by
+FROM entitlements WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, id
+`
+
+type ByOrdersRow struct {
+	ID         uuid.UUID
+	LineID     uuid.UUID
+	OrderID    uuid.UUID
+	BuyerID    uuid.UUID
+	Kind       string
+	EventID    uuid.UUID
+	PhotoID    *uuid.UUID
+	GrantedAt  time.Time
+	LiveSince  *time.Time
+	FrozenAt   *time.Time
+	RevokedAt  *time.Time
+	ShadowedBy *uuid.UUID
+}
+
+// Index entitlements_order.
+func (q *Queries) ByOrders(ctx context.Context, db DBTX, orderIds []uuid.UUID) ([]ByOrdersRow, error) {
+	rows, err := db.Query(ctx, byOrders, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ByOrdersRow
+	for rows.Next() {
+		var i ByOrdersRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.LineID,
+			&i.OrderID,
+			&i.BuyerID,
+			&i.Kind,
+			&i.EventID,
+			&i.PhotoID,
+			&i.GrantedAt,
+			&i.LiveSince,
+			&i.FrozenAt,
+			&i.RevokedAt,
+			&i.ShadowedBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const freeze = `-- name: Freeze :exec
+UPDATE entitlements e SET frozen_at = n.at, changed_kind = u.cause_kind, changed_id = u.cause_id, changed_at = n.at
+FROM (SELECT unnest($1::uuid[]) AS line_id, unnest($2::text[]) AS cause_kind, unnest($3::uuid[]) AS cause_id) u,
+     (SELECT app_now() AS at OFFSET 0) n
+WHERE e.line_id = u.line_id AND e.frozen_at IS NULL
+`
+
+type FreezeParams struct {
+	LineIds    []uuid.UUID
+	CauseKinds []string
+	CauseIds   []uuid.UUID
+}
+
+func (q *Queries) Freeze(ctx context.Context, db DBTX, arg FreezeParams) error {
+	_, err := db.Exec(ctx, freeze, arg.LineIds, arg.CauseKinds, arg.CauseIds)
+	return err
+}
+
+const hasAccess = `-- name: HasAccess :one
+SELECT (EXISTS (SELECT FROM entitlements e WHERE e.photo_id = $1 AND e.buyer_id = $2
+          AND e.revoked_at IS NULL AND e.shadowed_by IS NULL AND e.frozen_at IS NULL)
+     OR EXISTS (SELECT FROM entitlements e WHERE e.event_id = $3 AND e.buyer_id = $2 AND e.photo_id IS NULL
+          AND e.revoked_at IS NULL AND e.shadowed_by IS NULL AND e.frozen_at IS NULL))::boolean AS allowed
+`
+
+type HasAccessParams struct {
+	PhotoID *uuid.UUID
+	BuyerID uuid.UUID
+	EventID uuid.UUID
+}
+
+// uq_entitlement_photo, uq_entitlement_event: at most one row each.
+func (q *Queries) HasAccess(ctx context.Context, db DBTX, arg HasAccessParams) (bool, error) {
+	row := db.QueryRow(ctx, hasAccess, arg.PhotoID, arg.BuyerID, arg.EventID)
+	var allowed bool
+	err := row.Scan(&allowed)
+	return allowed, err
+}
+
+const held = `-- name: Held :many
+SELECT photo_id FROM entitlements
+WHERE buyer_id = $1 AND event_id = $2 AND revoked_at IS NULL AND shadowed_by IS NULL
+`
+
+type HeldParams struct {
+	BuyerID uuid.UUID
+	EventID uuid.UUID
+}
+
+func (q *Queries) Held(ctx context.Context, db DBTX, arg HeldParams) ([]*uuid.UUID, error) {
+	rows, err := db.Query(ctx, held, arg.BuyerID, arg.EventID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*uuid.UUID
+	for rows.Next() {
+		var photo_id *uuid.UUID
+		if err := rows.Scan(&photo_id); err != nil {
+			return nil, err
+		}
+		items = append(items, photo_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const library = `-- name: Library :many
-SELECT id, line_id, order_id, kind, event_id, photo_id, granted_at, (frozen_at IS NOT NULL)::boolean AS frozen FROM entitlements
-WHERE buyer_id = $1 AND revoked_at IS NULL AND shadowed_by IS NULL AND id < $2 ORDER BY id DESC LIMIT $3
+SELECT id, line_id, order_id, kind, event_id, photo_id, granted_at, (frozen_at IS NOT NULL)::boolean AS frozen
+FROM entitlements
+WHERE buyer_id = $1 AND id < $2 AND revoked_at IS NULL AND shadowed_by IS NULL
+ORDER BY id DESC LIMIT $3
 `
 
 type LibraryParams struct {
@@ -221,7 +270,7 @@ type LibraryRow struct {
 	Frozen    bool
 }
 
-// Index entitlements_buyer.
+// Index entitlements_buyer, also for the next one.
 func (q *Queries) Library(ctx context.Context, db DBTX, arg LibraryParams) ([]LibraryRow, error) {
 	rows, err := db.Query(ctx, library, arg.BuyerID, arg.Before, arg.Max)
 	if err != nil {
@@ -251,40 +300,182 @@ func (q *Queries) Library(ctx context.Context, db DBTX, arg LibraryParams) ([]Li
 	return items, nil
 }
 
-const liveOf = `-- name: LiveOf :many
-SELECT id, kind, event_id, photo_id, granted_at FROM entitlements
-WHERE buyer_id = $1 AND event_id = $2 AND revoked_at IS NULL AND shadowed_by IS NULL ORDER BY id
+const lockAccess = `-- name: LockAccess :exec
+SELECT CASE WHEN u.exclusive THEN pg_advisory_xact_lock($1::int, u.key)
+            ELSE pg_advisory_xact_lock_shared($1::int, u.key) END
+FROM (SELECT unnest($2::int[]) AS key, unnest($3::boolean[]) AS exclusive) u
 `
 
-type LiveOfParams struct {
-	BuyerID uuid.UUID
-	EventID uuid.UUID
+type LockAccessParams struct {
+	Namespace  int32
+	Keys       []int32
+	Exclusives []bool
 }
 
-type LiveOfRow struct {
-	ID        uuid.UUID
-	Kind      string
-	EventID   uuid.UUID
-	PhotoID   *uuid.UUID
-	GrantedAt time.Time
+// One lock per buyer and event, in the order of the arrays.
+func (q *Queries) LockAccess(ctx context.Context, db DBTX, arg LockAccessParams) error {
+	_, err := db.Exec(ctx, lockAccess, arg.Namespace, arg.Keys, arg.Exclusives)
+	return err
 }
 
-// Index entitlements_buyer.
-func (q *Queries) LiveOf(ctx context.Context, db DBTX, arg LiveOfParams) ([]LiveOfRow, error) {
-	rows, err := db.Query(ctx, liveOf, arg.BuyerID, arg.EventID)
+const promote = `-- name: Promote :exec
+WITH heirs AS (
+  SELECT DISTINCT ON (s.shadowed_by) s.id, s.shadowed_by, ended.changed_kind, ended.changed_id
+  FROM entitlements s JOIN entitlements ended ON ended.id = s.shadowed_by
+  WHERE s.shadowed_by = ANY($1::uuid[]) AND s.revoked_at IS NULL
+  ORDER BY s.shadowed_by, s.granted_at, s.id
+)
+UPDATE entitlements e
+SET shadowed_by = CASE WHEN e.id = h.id THEN NULL ELSE h.id END, live_since = CASE WHEN e.id = h.id THEN n.at ELSE e.live_since END,
+    changed_kind = h.changed_kind, changed_id = h.changed_id, changed_at = n.at
+FROM heirs h, (SELECT app_now() AS at OFFSET 0) n
+WHERE e.shadowed_by = h.shadowed_by AND e.revoked_at IS NULL
+`
+
+// The oldest grant that gave way to one that ended becomes live, and the others
+// give way to it. The cause is what ended the first. entitlements_shadowed.
+func (q *Queries) Promote(ctx context.Context, db DBTX, endedIds []uuid.UUID) error {
+	_, err := db.Exec(ctx, promote, endedIds)
+	return err
+}
+
+const restore = `-- name: Restore :execrows
+UPDATE entitlements e
+SET revoked_at = NULL, shadowed_by = nullif(u.shadowed_by, '00000000-0000-0000-0000-000000000000'),
+    live_since = CASE WHEN u.shadowed_by = '00000000-0000-0000-0000-000000000000' THEN n.at ELSE e.live_since END,
+    changed_kind = u.cause_kind, changed_id = u.cause_id, changed_at = n.at
+FROM (SELECT unnest($1::uuid[]) AS line_id, unnest($2::uuid[]) AS shadowed_by,
+             unnest($3::text[]) AS cause_kind, unnest($4::uuid[]) AS cause_id) u,
+     (SELECT app_now() AS at OFFSET 0) n
+WHERE e.line_id = u.line_id AND e.revoked_at IS NOT NULL
+`
+
+type RestoreParams struct {
+	LineIds     []uuid.UUID
+	ShadowedBys []uuid.UUID
+	CauseKinds  []string
+	CauseIds    []uuid.UUID
+}
+
+func (q *Queries) Restore(ctx context.Context, db DBTX, arg RestoreParams) (int64, error) {
+	result, err := db.Exec(ctx, restore,
+		arg.LineIds,
+		arg.ShadowedBys,
+		arg.CauseKinds,
+		arg.CauseIds,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const revoke = `-- name: Revoke :many
+UPDATE entitlements e SET revoked_at = n.at, changed_kind = u.cause_kind, changed_id = u.cause_id, changed_at = n.at
+FROM (SELECT unnest($1::uuid[]) AS line_id, unnest($2::text[]) AS cause_kind, unnest($3::uuid[]) AS cause_id) u,
+     (SELECT app_now() AS at OFFSET 0) n
+WHERE e.line_id = u.line_id AND e.revoked_at IS NULL
+RETURNING e.id
+`
+
+type RevokeParams struct {
+	LineIds    []uuid.UUID
+	CauseKinds []string
+	CauseIds   []uuid.UUID
+}
+
+// A row that stands is changed only under its order's lock and the access lock
+// of its buyer and event, exclusive when anybody else's row could change with
+// it. So no two of these updates meet at a row, and they need no order.
+func (q *Queries) Revoke(ctx context.Context, db DBTX, arg RevokeParams) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, revoke, arg.LineIds, arg.CauseKinds, arg.CauseIds)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []LiveOfRow
+	var items []uuid.UUID
 	for rows.Next() {
-		var i LiveOfRow
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const standing = `-- name: Standing :many
+WITH u AS (
+  SELECT unnest($1::uuid[]) AS line_id, unnest($2::uuid[]) AS buyer_id,
+         unnest($3::uuid[]) AS event_id, unnest($4::uuid[]) AS photo_id
+)
+SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
+FROM u JOIN entitlements e ON e.line_id = u.line_id
+UNION
+SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
+FROM u JOIN entitlements e ON e.event_id = u.event_id AND e.buyer_id = u.buyer_id
+  AND e.photo_id IS NULL AND e.revoked_at IS NULL AND e.shadowed_by IS NULL
+UNION
+SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
+FROM u JOIN entitlements e ON e.photo_id = u.photo_id AND e.buyer_id = u.buyer_id
+  AND e.photo_id IS NOT NULL AND e.revoked_at IS NULL AND e.shadowed_by IS NULL
+`
+
+type StandingParams struct {
+	LineIds  []uuid.UUID
+	BuyerIds []uuid.UUID
+	EventIds []uuid.UUID
+	PhotoIds []uuid.UUID
+}
+
+type StandingRow struct {
+	ID         uuid.UUID
+	LineID     uuid.UUID
+	OrderID    uuid.UUID
+	BuyerID    uuid.UUID
+	Kind       string
+	EventID    uuid.UUID
+	PhotoID    *uuid.UUID
+	GrantedAt  time.Time
+	LiveSince  *time.Time
+	FrozenAt   *time.Time
+	RevokedAt  *time.Time
+	ShadowedBy *uuid.UUID
+}
+
+// What stands of lines, and what is live of things: uq_entitlement_line,
+// uq_entitlement_event, uq_entitlement_photo. A photograph given as the zero
+// uuid asks only for the whole event.
+func (q *Queries) Standing(ctx context.Context, db DBTX, arg StandingParams) ([]StandingRow, error) {
+	rows, err := db.Query(ctx, standing,
+		arg.LineIds,
+		arg.BuyerIds,
+		arg.EventIds,
+		arg.PhotoIds,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StandingRow
+	for rows.Next() {
+		var i StandingRow
 		if err := rows.Scan(
 			&i.ID,
+			&i.LineID,
+			&i.OrderID,
+			&i.BuyerID,
 			&i.Kind,
 			&i.EventID,
 			&i.PhotoID,
 			&i.GrantedAt,
+			&i.LiveSince,
+			&i.FrozenAt,
+			&i.RevokedAt,
+			&i.ShadowedBy,
 		); err != nil {
 			return nil, err
 		}
@@ -296,44 +487,19 @@ func (q *Queries) LiveOf(ctx context.Context, db DBTX, arg LiveOfParams) ([]Live
 	return items, nil
 }
 
-const lockRows = `-- name: LockRows :exec
-SELECT id FROM entitlements WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
+const thaw = `-- name: Thaw :exec
+UPDATE entitlements e SET frozen_at = NULL, changed_kind = u.cause_kind, changed_id = u.cause_id, changed_at = app_now()
+FROM (SELECT unnest($1::uuid[]) AS line_id, unnest($2::text[]) AS cause_kind, unnest($3::uuid[]) AS cause_id) u
+WHERE e.line_id = u.line_id AND e.frozen_at IS NOT NULL
 `
 
-// A bulk update has no order of its own: the rows are locked by id first.
-func (q *Queries) LockRows(ctx context.Context, db DBTX, ids []uuid.UUID) error {
-	_, err := db.Exec(ctx, lockRows, ids)
+type ThawParams struct {
+	LineIds    []uuid.UUID
+	CauseKinds []string
+	CauseIds   []uuid.UUID
+}
+
+func (q *Queries) Thaw(ctx context.Context, db DBTX, arg ThawParams) error {
+	_, err := db.Exec(ctx, thaw, arg.LineIds, arg.CauseKinds, arg.CauseIds)
 	return err
-}
-
-const setRows = `-- name: SetRows :execrows
-UPDATE entitlements e SET
-  revoked_at = CASE WHEN u.revoked THEN coalesce(e.revoked_at, app_now()) END,
-  shadowed_by = nullif(u.shadowed_by, '00000000-0000-0000-0000-000000000000'),
-  changed_kind = u.changed_kind, changed_id = u.changed_id, changed_at = app_now()
-FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::boolean[]) AS revoked, unnest($3::uuid[]) AS shadowed_by,
-             unnest($4::text[]) AS changed_kind, unnest($5::uuid[]) AS changed_id) u
-WHERE e.id = u.id
-`
-
-type SetRowsParams struct {
-	Ids          []uuid.UUID
-	Revokeds     []bool
-	ShadowedBys  []uuid.UUID
-	ChangedKinds []string
-	ChangedIds   []uuid.UUID
-}
-
-func (q *Queries) SetRows(ctx context.Context, db DBTX, arg SetRowsParams) (int64, error) {
-	result, err := db.Exec(ctx, setRows,
-		arg.Ids,
-		arg.Revokeds,
-		arg.ShadowedBys,
-		arg.ChangedKinds,
-		arg.ChangedIds,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }
