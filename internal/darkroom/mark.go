@@ -26,6 +26,8 @@ const (
 	markHairline = 1.1                   // pixels beyond the letters' edge
 	markTracking = 0.16                  // space between letters, in font sizes
 	markSize     = 0.088                 // font size, in repeats
+	markRow      = 0.31                  // from row to row, in repeats
+	markRows     = 4                     // after which rows repeat; each is shifted by that share
 )
 
 // markFont is compiled in, so that marking needs no font files and looks the
@@ -39,7 +41,8 @@ var markFont = func() *sfnt.Font {
 }()
 
 // markTile draws one period of the watermark: tiled edge to edge it repeats
-// the text about every so many pixels, each second row shifted by half.
+// the text about every so many pixels along a row, and shifts each row by a
+// quarter, which leaves the smallest gaps between the marks.
 // Letters that the font lacks are left out; a text without any other letter
 // is replaced by the default mark, so that no picture goes out unmarked.
 func markTile(text string, repeat int) *tile {
@@ -49,15 +52,18 @@ func markTile(text string, repeat int) *tile {
 	}
 	// A long text takes the room it needs rather than running into itself.
 	period := max(repeat, int(math.Ceil(width*1.12)))
-	light := image.NewAlpha(image.Rect(0, 0, period, repeat))
+	height := int(float64(repeat) * markRow * markRows)
+	light := image.NewAlpha(image.Rect(0, 0, period, height))
 	var z vector.Rasterizer
-	for _, at := range []image.Point{{0, 0}, {period / 2, repeat / 2}} {
-		// The tile wraps: what leaves it at one side enters at the other.
-		for dx := -2 * period; dx <= 2*period; dx += period {
-			for dy := -4 * repeat; dy <= 4*repeat; dy += repeat {
-				z.Reset(period, repeat)
+	for row := range markRows {
+		// The tile wraps: what leaves it at one side enters at the other. A
+		// text is at most a period long, and turned less than half as high.
+		x, y := row*period/markRows, row*height/markRows
+		for dx := -period; dx <= period; dx += period {
+			for dy := -(period/height + 1) * height; dy <= (period/height+1)*height; dy += height {
+				z.Reset(period, height)
 				for _, g := range glyphs {
-					g.draw(&z, float64(at.X+dx)-width/2, float64(at.X+dx), float64(at.Y+dy))
+					g.draw(&z, float64(x+dx)-width/2, float64(x+dx), float64(y+dy))
 				}
 				z.Draw(light, light.Bounds(), image.Opaque, image.Point{})
 			}

@@ -292,10 +292,12 @@ func TestTheWatermarkCrossesEveryFace(t *testing.T) {
 			d := develop(t, p, encodePNG(t, img))
 			for _, kind := range []wire.Kind{wire.Preview, wire.Size960, wire.Size480} {
 				got := picture(t, d, kind)
-				long := max(got.Bounds().Dx(), got.Bounds().Dy())
-				face := max(24, min(140, long*32/100))
+				// A face that one can tell in a picture of this size.
+				face := max(got.Bounds().Dx(), got.Bounds().Dy()) * 20 / 100
 				if kind == wire.Preview {
-					face = max(24, min(200, long*32/100))
+					face = min(face, 135)
+				} else {
+					face = min(face, 95)
 				}
 				requireMarked(t, got, level, face, fmt.Sprintf("%s of %v on %d", kind, size, level))
 			}
