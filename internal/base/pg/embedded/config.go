@@ -117,13 +117,18 @@ func defaults(memory uint64, lz4 bool) map[string]string {
 	}
 }
 
-// renderConf writes a configuration file.
-func renderConf(settings map[string]string) string {
+// renderConf writes a configuration file over the cluster's own, in which initdb
+// has put what it found out about this machine, such as usable shared memory.
+func renderConf(cluster string, settings map[string]string) string {
 	var b strings.Builder
 	b.WriteString("# Written at every start; changes here are lost.\n# ALTER SYSTEM SET wins over this file and stays.\n")
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		value := strings.ReplaceAll(settings[name], `\`, `\\`)
+	line := func(name, value string) {
+		value = strings.ReplaceAll(value, `\`, `\\`)
 		fmt.Fprintf(&b, "%s = '%s'\n", name, strings.ReplaceAll(value, "'", "''"))
+	}
+	line("include_if_exists", filepath.Join(cluster, "postgresql.conf"))
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		line(name, settings[name])
 	}
 	return b.String()
 }

@@ -25,6 +25,7 @@ func TestSettings(t *testing.T) {
 	}
 	require.Equal(t, "lz4", query(t, s.URL("postgres"), "SHOW wal_compression"))
 	require.Equal(t, "10s", query(t, s.URL("postgres"), "SHOW autovacuum_naptime"))
+	require.Equal(t, "pg_catalog.english", query(t, s.URL("postgres"), "SHOW default_text_search_config"), "initdb's own findings are lost")
 	stop(t, s)
 
 	for name, value := range map[string]string{

@@ -122,7 +122,7 @@ func (s *Server) start(ctx context.Context) (*postmaster, error) {
 	maps.Copy(settings, s.cfg.Settings)
 	// The supervisor reads the server's messages, so they have to be English.
 	settings["lc_messages"] = "C"
-	if err := s.folder.write(s.folder.conf(), 0o640, renderConf(settings)); err != nil {
+	if err := s.folder.write(s.folder.conf(), 0o640, renderConf(s.folder.cluster(), settings)); err != nil {
 		return nil, err
 	}
 	if err := s.folder.write(s.folder.hba(), 0o640, renderHBA(s.cfg.TCP)); err != nil {
