@@ -25,6 +25,7 @@ import (
 	"proofroom/internal/base/problem"
 	"proofroom/internal/core/account"
 	"proofroom/internal/core/catalog"
+	"proofroom/internal/core/entitlement"
 	"proofroom/internal/core/ledger"
 	"proofroom/internal/core/media"
 	"proofroom/internal/core/media/pool"
@@ -167,6 +168,11 @@ func (s *Server) build(ctx context.Context) error {
 // lateJobs breaks the circle that workers need services and services enqueue.
 type lateJobs struct{ *jobs.Client }
 
+// photo finds a photograph whatever its state.
+func (s *Server) photo(ctx context.Context, photoID uuid.UUID) (catalog.Photo, error) {
+	return catalog.Store{}.Photo(ctx, s.pool, photoID)
+}
+
 // minimum is the smallest price that some provider charges.
 func (s *Server) minimum(currency string) int64 {
 	least := int64(0)
@@ -305,6 +311,7 @@ func (s *Server) routes() http.Handler {
 	api := httpapi.New(httpapi.Deps{
 		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, Accounts: s.Accounts,
 		Checkout: s.Checkout, Refunds: s.Refunds,
+		Downloads: httpapi.Downloads{Photo: s.photo, Grants: entitlement.New(s.pool), Media: s.Media},
 	})
 	hooks := httpapi.Webhooks(httpapi.WebhookDeps{
 		Log: s.log, Clock: clock.System(), Providers: s.providers, Receiver: s.receiver,

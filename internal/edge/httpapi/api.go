@@ -30,9 +30,10 @@ type Deps struct {
 	// Origins are trusted besides the request's own host: "https://photos.example.com".
 	Origins []string
 
-	Accounts *account.Service
-	Checkout *checkout.Service
-	Refunds  *refund.Service
+	Accounts  *account.Service
+	Checkout  *checkout.Service
+	Downloads Downloads
+	Refunds   *refund.Service
 }
 
 // registrations are the resources of the API, in the order of its description.
@@ -43,6 +44,7 @@ var registrations = []func(huma.API, Deps){
 	registerGuests,
 	registerSetup,
 	registerCheckouts,
+	registerDownloads,
 	registerRefunds,
 }
 
