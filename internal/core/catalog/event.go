@@ -115,6 +115,9 @@ func sameCode(given, want string) bool {
 
 func foldCode(s string) string { return strings.ToUpper(strings.TrimSpace(s)) }
 
+// OwnedBy reports whether by may see all of the event and change it.
+func (e Event) OwnedBy(by By) bool { return by.owns(e.CreatorID) }
+
 // own reports with nil that by may change the event.
 func (e Event) own(by By) error {
 	switch {
@@ -151,7 +154,7 @@ type EventEdit struct {
 	Zone         *string
 	Starts, Ends *string
 	// Prices replaces the whole price list. Its currency may differ from the
-	// event's as long as there is no order.
+	// event's as long as there is no order; an empty one means the event's.
 	Prices *PriceList
 }
 

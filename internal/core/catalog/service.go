@@ -160,7 +160,11 @@ func (e Event) apply(edit EventEdit) (Event, error) {
 	set(&e.Description, edit.Description)
 	set(&e.Visibility, edit.Visibility)
 	set(&e.AccessCode, edit.AccessCode)
+	currency := e.Prices.Currency
 	set(&e.Prices, edit.Prices)
+	if e.Prices.Currency == "" {
+		e.Prices.Currency = currency
+	}
 	if edit.Zone == nil && edit.Starts == nil && edit.Ends == nil {
 		return e, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
 	"golang.org/x/text/unicode/norm"
 
 	"proofroom/internal/base/id"
@@ -80,9 +81,10 @@ const maxSlug = 80
 var slugShape = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9])*$`)
 
 func checkSlug(s string) *problem.Field {
-	if len(s) < 3 || len(s) > maxSlug || !slugShape.MatchString(s) {
+	// A slug stands where an event's id may stand, so it must not look like one.
+	if _, err := uuid.Parse(s); err == nil || len(s) < 3 || len(s) > maxSlug || !slugShape.MatchString(s) {
 		return &problem.Field{Name: "slug", Detail: fmt.Sprintf(
-			"It has 3 to %d characters: small letters a to z, digits, and single hyphens between them.", maxSlug)}
+			"It has 3 to %d characters: small letters a to z, digits, and single hyphens between them; it is not an id.", maxSlug)}
 	}
 	return nil
 }
@@ -105,7 +107,7 @@ func slugFrom(title string) string {
 		s = s[:maxSlug-slugTail]
 	}
 	s = strings.Trim(s, "-")
-	if len(s) < 3 {
+	if checkSlug(s) != nil {
 		return "event-" + id.Short(slugTail-1)
 	}
 	return s

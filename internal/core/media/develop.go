@@ -87,7 +87,7 @@ func (s *Service) developOne(ctx context.Context, p catalog.Photo) error {
 	if pg.InTransaction(ctx) {
 		return pg.ErrInTransaction
 	}
-	d, err := s.room.Develop(ctx, original, wire.Options{})
+	d, err := s.room.Develop(ctx, original, wire.Options{Mark: s.cfg.Mark})
 	var unreadable *wire.Unreadable
 	switch {
 	case errors.As(err, &unreadable):

@@ -46,6 +46,7 @@ type Room interface {
 type Config struct {
 	MaxBytes   int64         // of an original; default 50 MB
 	StuckAfter time.Duration // how long a photograph waits until Sweep asks again; default 4 min
+	Mark       string        // the words across every preview; default: the darkroom's own
 	Log        *slog.Logger  // default: nothing is logged
 }
 
