@@ -114,3 +114,22 @@ func TestCheckoutRefuses(t *testing.T) {
 	require.Equal(t, 422, r.status)
 	require.Equal(t, "checkout.key_reused", r.json(t)["code"], "a stored refusal keeps its key")
 }
+
+// A refund that is heard of before its payment fetches the payment; one whose
+// payment is not ours is not ours.
+func TestRefundBeforePayment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.checkout(w.guest(), "key-1", w.photos[0]).json(t)
+	orderID := r["order_id"].(string)
+	paid, err := w.twin.Pay(t.Context(), w.session(orderID).ID, twin.PayRequest{Faults: []twin.Fault{twin.Silence}})
+	require.NoError(t, err)
+	_, err = w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{PaymentIntent: paid.PaymentIntent})
+	require.NoError(t, err)
+	w.until("the order is refunded", func() bool { return w.state(orderID) == "refunded" })
+	w.until("the inbox is quiet", func() bool {
+		return w.count(`SELECT count(*) FROM inbox WHERE state NOT IN ('done', 'ignored')`) == 0
+	})
+	require.Equal(t, 0, w.count(`SELECT count(*) FROM entitlements WHERE revoked_at IS NULL`))
+	require.Equal(t, 2, w.count(`SELECT count(*) FROM ledger_entries`))
+}

@@ -55,6 +55,33 @@ func Reply(p Provider, eventType, objectID string, facts []Observation) Row {
 	}}
 }
 
+// Missing makes a row of class pointer to a payment that something else named
+// and nobody has told us of: one row for each payment.
+func Missing(provider, account, paymentID string) Row {
+	return Row{ID: id.New(), Provider: provider, Account: account, Receipt: Receipt{
+		EventID: "missing:" + paymentID, EventType: "missing", ObjectID: paymentID, Class: ClassPointer, Applier: ApplierOrder,
+	}}
+}
+
+// States says how rows with the names of these stand; rows that are not there
+// are left out. The key is the event's name.
+func (in Inbox) States(ctx context.Context, q pg.DBTX, rows []Row) (map[string]string, error) {
+	var p db.StatesOfParams
+	for _, r := range rows {
+		p.Providers, p.Accounts = append(p.Providers, r.Provider), append(p.Accounts, r.Account)
+		p.EventIds, p.ObjectIds = append(p.EventIds, r.Receipt.EventID), append(p.ObjectIds, r.Receipt.ObjectID)
+	}
+	states, err := in.q.StatesOf(ctx, q, p)
+	if err != nil {
+		return nil, fmt.Errorf("read how rows stand: %w", err)
+	}
+	out := make(map[string]string, len(states))
+	for _, s := range states {
+		out[s.EventID] = s.State
+	}
+	return out, nil
+}
+
 // maxHeader bounds what is kept of a request's headers.
 const maxHeader = 16 << 10
 

@@ -111,6 +111,9 @@ type Outcome struct {
 	InboxID uuid.UUID
 	Verdict Verdict
 	Note    string // why, in words for an operator
+	// Missing is the payment that a Retry waits for. It is fetched, and if it
+	// turns out not to be ours, nor is what waits for it.
+	Missing string
 }
 
 // Applier turns observations into effects. It is called with the inbox rows

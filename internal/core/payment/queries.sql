@@ -102,3 +102,9 @@ INSERT INTO webhook_samples (slot, provider, account, reason, detail, body, rece
 VALUES (@slot, @provider, @account, @reason, @detail, @body, app_now())
 ON CONFLICT (slot) DO UPDATE SET provider = excluded.provider, account = excluded.account, reason = excluded.reason,
   detail = excluded.detail, body = excluded.body, received_at = excluded.received_at;
+
+-- How events of this name ended. uq_inbox_event.
+-- name: StatesOf :many
+SELECT i.event_id, i.state FROM inbox i
+WHERE (i.provider, i.account, i.event_id, i.object_id) IN
+      (SELECT unnest(@providers::text[]), unnest(@accounts::text[]), unnest(@event_ids::text[]), unnest(@object_ids::text[]));

@@ -159,6 +159,9 @@ func (d *Drainer) outcomes(ctx context.Context, tx pgx.Tx, a payment.Applier, ro
 	if err != nil {
 		return nil, err
 	}
+	if err := d.missing(ctx, tx, outcomes, byID); err != nil {
+		return nil, err
+	}
 	ends := make([]payment.End, 0, len(rows))
 	for _, o := range outcomes {
 		ends = append(ends, end(byID[o.InboxID], o.Verdict, o.Note))
@@ -168,6 +171,41 @@ func (d *Drainer) outcomes(ctx context.Context, tx pgx.Tx, a payment.Applier, ro
 		ends = append(ends, end(r, payment.Done, "it says nothing about an order"))
 	}
 	return ends, nil
+}
+
+// missing asks for the payments that rows wait for, once each. A row that waits
+// for one which turned out not to be ours is not ours either.
+func (d *Drainer) missing(ctx context.Context, tx pgx.Tx, outcomes []payment.Outcome, byID map[uuid.UUID]payment.Claimed) error {
+	var wanted []payment.Row
+	for _, o := range outcomes {
+		if o.Missing != "" {
+			r := byID[o.InboxID]
+			wanted = append(wanted, payment.Missing(r.Provider, r.Account, o.Missing))
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	states, err := d.inbox.States(ctx, tx, wanted)
+	if err != nil {
+		return err
+	}
+	var fresh []payment.Row
+	for _, w := range wanted {
+		if states[w.Receipt.EventID] == "" {
+			fresh = append(fresh, w)
+		}
+	}
+	for i := range outcomes {
+		if o := &outcomes[i]; o.Missing != "" && states["missing:"+o.Missing] == string(payment.Ignored) {
+			o.Verdict, o.Note = payment.Ignored, "its payment is not one of ours"
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	_, err = d.inbox.Store(ctx, tx, fresh)
+	return err
 }
 
 // end puts a row off by backoff, and gives up after about an hour.

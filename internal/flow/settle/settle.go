@@ -161,10 +161,11 @@ func (s *Settler) resolve(ctx context.Context, tx pgx.Tx, obs []payment.Observat
 	found := map[uuid.UUID][]payment.Observation{}
 	var outcomes []payment.Outcome
 	answered := map[uuid.UUID]bool{}
-	answer := func(o payment.Observation, v payment.Verdict, note string) {
+	answer := func(o payment.Observation, out payment.Outcome) {
 		if !answered[o.InboxID] {
 			answered[o.InboxID] = true
-			outcomes = append(outcomes, payment.Outcome{InboxID: o.InboxID, Verdict: v, Note: note})
+			out.InboxID = o.InboxID
+			outcomes = append(outcomes, out)
 		}
 	}
 	for _, o := range obs {
@@ -174,11 +175,14 @@ func (s *Settler) resolve(ctx context.Context, tx pgx.Tx, obs []payment.Observat
 		case o.Kind == payment.KindRefund && owner != uuid.Nil:
 			found[owner] = append(found[owner], o)
 		case o.Kind == payment.KindRefund:
-			answer(o, payment.Retry, "refund "+o.RefundID+" is of payment "+o.PaymentID+", which is not known yet")
+			answer(o, payment.Outcome{
+				Verdict: payment.Retry, Missing: o.PaymentID,
+				Note: "refund " + o.RefundID + " is of payment " + o.PaymentID + ", which is not known yet",
+			})
 		case o.AttemptID == uuid.Nil:
-			answer(o, payment.Ignored, "the object carries no id of ours")
+			answer(o, payment.Outcome{Verdict: payment.Ignored, Note: "the object carries no id of ours"})
 		case orderID == uuid.Nil:
-			answer(o, payment.Retry, "no order has attempt "+o.AttemptID.String())
+			answer(o, payment.Outcome{Verdict: payment.Retry, Note: "no order has attempt " + o.AttemptID.String()})
 		default:
 			found[orderID] = append(found[orderID], o)
 		}

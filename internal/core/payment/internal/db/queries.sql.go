@@ -428,6 +428,50 @@ func (q *Queries) SampleRejected(ctx context.Context, db DBTX, arg SampleRejecte
 	return err
 }
 
+const statesOf = `-- name: StatesOf :many
+SELECT i.event_id, i.state FROM inbox i
+WHERE (i.provider, i.account, i.event_id, i.object_id) IN
+      (SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]))
+`
+
+type StatesOfParams struct {
+	Providers []string
+	Accounts  []string
+	EventIds  []string
+	ObjectIds []string
+}
+
+type StatesOfRow struct {
+	EventID string
+	State   string
+}
+
+// How events of this name ended. uq_inbox_event.
+func (q *Queries) StatesOf(ctx context.Context, db DBTX, arg StatesOfParams) ([]StatesOfRow, error) {
+	rows, err := db.Query(ctx, statesOf,
+		arg.Providers,
+		arg.Accounts,
+		arg.EventIds,
+		arg.ObjectIds,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StatesOfRow
+	for rows.Next() {
+		var i StatesOfRow
+		if err := rows.Scan(&i.EventID, &i.State); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const storeFetched = `-- name: StoreFetched :execrows
 UPDATE inbox SET facts = $1, ready = true, state = 'received', fetched_at = app_now(), fetch_until = NULL, next_attempt_at = app_now()
 WHERE id = $2 AND term = $3 AND state = 'fetching'
