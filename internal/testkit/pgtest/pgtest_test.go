@@ -28,11 +28,11 @@ func TestMain(m *testing.M) {
 	if _, ok := os.LookupEnv(victimEnv); ok {
 		s, err := Serve(context.Background())
 		if err != nil {
-			fmt.Println(err)
+			_, _ = fmt.Fprintln(os.Stdout, err)
 			os.Exit(1)
 		}
-		fmt.Println(s.dir)
-		fmt.Println(s.URL)
+		_, _ = fmt.Fprintln(os.Stdout, s.dir)
+		_, _ = fmt.Fprintln(os.Stdout, s.URL)
 		select {}
 	}
 	os.Exit(m.Run())

@@ -70,7 +70,7 @@ func Serve(ctx context.Context) (*Server, error) {
 	}
 	defer func() { _ = log.Close() }()
 
-	cmd := exec.Command(self)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), self) // ctx bounds the start only
 	cmd.Env = append(os.Environ(), holdEnv+"="+dir)
 	// Nothing of ours may stay open in it: go test waits until all have closed
 	// its output. And no terminal may interrupt it: we decide when it ends.

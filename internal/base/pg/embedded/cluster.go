@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -21,48 +20,28 @@ const superuser = "postgres"
 
 // command prepares a program of PostgreSQL: as the server's user, in a session
 // of its own, with an environment that makes its answers English and nothing of
-// the caller's leak in.
-func (s *Server) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(s.bin.path(name), args...)
+// the caller's leak in. When ctx ends, the program is interrupted with its
+// children, which then tidy up, and is killed if that takes too long.
+func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, s.bin.path(name), args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	if path, ok := os.LookupEnv("LD_LIBRARY_PATH"); ok {
 		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+path)
 	}
 	cmd.SysProcAttr = s.folder.account.attributes()
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
 
-// run runs a program to its end. When ctx ends it interrupts the program with
-// its children, which then tidy up, and kills them if that takes too long. It
-// returns the last lines of what they wrote.
+// run runs a program to its end and returns the last lines of what it wrote.
 func run(ctx context.Context, cmd *exec.Cmd) (string, error) {
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		return "", err
-	}
-	ended := make(chan struct{})
-	defer context.AfterFunc(ctx, func() {
-		for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
-			select {
-			case <-ended:
-				return
-			default:
-				_ = syscall.Kill(-cmd.Process.Pid, signal)
-			}
-			select {
-			case <-ended:
-			case <-time.After(5 * time.Second):
-			}
-		}
-	})()
-	err := cmd.Wait()
-	close(ended)
+	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return strings.Join(lines[max(0, len(lines)-15):], "\n"), err
 }
 
@@ -111,7 +90,7 @@ func (s *Server) initCluster(ctx context.Context) (err error) {
 		args = append(args, "--no-sync")
 	}
 	started := time.Now()
-	if out, err := run(ctx, s.command("initdb", args...)); err != nil {
+	if out, err := run(ctx, s.command(ctx, "initdb", args...)); err != nil {
 		return f.outputError("making the database with "+s.bin.path("initdb"), err, out)
 	}
 	if err := os.Remove(f.cluster()); err != nil && !errors.Is(err, os.ErrNotExist) { // an empty folder of this name
@@ -150,7 +129,7 @@ func (s *Server) adopt() error {
 // the two is the same as a lost file.
 func (s *Server) setPassword(ctx context.Context) error {
 	password := rand.Text() + rand.Text() // 260 bits, letters and digits only
-	cmd := s.command("postgres", "--single", "-D", s.folder.cluster(),
+	cmd := s.command(ctx, "postgres", "--single", "-D", s.folder.cluster(),
 		"-c", "cluster_name="+s.mark, "-c", "config_file="+s.folder.conf(), "-c", "hba_file="+s.folder.hba(),
 		"-c", "password_encryption=scram-sha-256", "-c", "log_statement=none", "-c", "log_min_error_statement=panic",
 		"postgres")

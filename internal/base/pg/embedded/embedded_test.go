@@ -485,9 +485,8 @@ func TestImpatientStop(t *testing.T) {
 	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	s.cfg.Log.Debug("stopping")
 	go func() { // SIGQUIT waits too while the process is stopped
-		<-s.hurry.Done()
+		<-s.hurry
 		_ = syscall.Kill(pid, syscall.SIGCONT)
 	}()
 	err := s.Stop(ctx)

@@ -34,10 +34,10 @@ type Server struct {
 
 	restarts atomic.Int64
 
-	// Orders to the supervisor, which ends with done. They are contexts because
-	// they also cut short whatever it waits for.
-	run, hurry    context.Context
+	// Orders to the supervisor, which ends with done. They end contexts, since
+	// they cut short whatever it waits for.
 	stop, stopNow context.CancelFunc
+	hurry         <-chan struct{} // closed by stopNow
 	done          chan struct{}
 	err           error // why it gave up; read after done
 	stopErr       error // how the stop went; read after done
@@ -64,19 +64,19 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, folder: folder, port: 5432, done: make(chan struct{})}
-	s.run, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.hurry, s.stopNow = context.WithCancel(context.WithoutCancel(ctx))
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	hurry, stopNow := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop, s.stopNow, s.hurry = stop, stopNow, hurry.Done()
 	if s.log, err = openLog(folder.path("postgres.log")); err != nil {
 		folder.release()
 		return nil, err
 	}
 	pm, err := s.start(ctx)
 	if err != nil {
-		s.log.close()
-		folder.release()
+		s.leave()
 		return nil, err
 	}
-	go s.supervise(pm)
+	go s.supervise(running, pm)
 	return s, nil
 }
 
@@ -108,7 +108,7 @@ func (s *Server) start(ctx context.Context) (*postmaster, error) {
 		return nil, err
 	}
 	if s.cfg.TCP {
-		if s.port, err = freePort(); err != nil {
+		if s.port, err = freePort(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -148,7 +148,7 @@ func (s *Server) firstLaunch(ctx context.Context) (*postmaster, error) {
 				return nil, err
 			}
 		case s.cfg.TCP && strings.Contains(err.Error(), "Address already in use"):
-			port, portErr := freePort()
+			port, portErr := freePort(ctx)
 			if portErr != nil {
 				return nil, portErr
 			}
@@ -166,8 +166,9 @@ func isWrongPassword(err error) bool {
 	return errors.As(err, &pgErr) && (pgErr.Code == "28P01" || pgErr.Code == "28000")
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("embedded postgres: no free port on 127.0.0.1: %w", err)
 	}
@@ -177,7 +178,7 @@ func freePort() (int, error) {
 
 // hasLZ4 asks the server, which does not start for it, whether it was built so.
 func (s *Server) hasLZ4(ctx context.Context) bool {
-	_, err := run(ctx, s.command("postgres", "-C", "wal_compression", "-D", s.folder.cluster(), "-c", "wal_compression=lz4"))
+	_, err := run(ctx, s.command(ctx, "postgres", "-C", "wal_compression", "-D", s.folder.cluster(), "-c", "wal_compression=lz4"))
 	return err == nil
 }
 
@@ -214,7 +215,7 @@ func (s *Server) launch(ctx context.Context) (*postmaster, error) {
 		args = append(args, "-c", setting)
 	}
 	s.log.begin()
-	cmd := s.command("postgres", args...)
+	cmd := s.command(context.WithoutCancel(ctx), "postgres", args...) // it outlives its start
 	cmd.Stdout, cmd.Stderr = s.log.file, s.log.file
 	if err := cmd.Start(); err != nil {
 		return nil, s.folder.outputError("starting "+cmd.Path, err, err.Error())
@@ -228,7 +229,7 @@ func (s *Server) launch(ctx context.Context) (*postmaster, error) {
 		select {
 		case <-pm.exited:
 		default:
-			_ = s.end(pm, orderly[1:]) // why it was ended is the error that matters
+			_ = s.end(context.WithoutCancel(ctx), pm, orderly[1:]) // why it was ended is the error that matters
 		}
 		return nil, err
 	}
@@ -363,18 +364,22 @@ func (s *Server) Stop(ctx context.Context) error {
 	return errors.Join(s.err, s.stopErr)
 }
 
-// supervise owns the process until the end.
-func (s *Server) supervise(pm *postmaster) {
+// leave gives up what a Server holds, the right to be the parent last.
+func (s *Server) leave() {
+	s.stop()
+	s.stopNow()
+	s.log.close()
+	if s.cfg.RuntimeDir == "" && s.socketDir != "" {
+		_ = os.Remove(s.socketDir) // empty by now, or left for the next start
+	}
+	s.folder.release()
+}
+
+// supervise owns the process until the end, which comes when ctx does or when the
+// server is given up.
+func (s *Server) supervise(ctx context.Context, pm *postmaster) {
 	defer close(s.done)
-	defer s.folder.release()
-	defer s.log.close()
-	defer s.stopNow()
-	defer s.stop()
-	defer func() {
-		if s.cfg.RuntimeDir == "" {
-			_ = os.Remove(s.socketDir) // empty by now, or left for the next start
-		}
-	}()
+	defer s.leave()
 	turn := time.NewTicker(10 * time.Second)
 	defer turn.Stop()
 	failures := 0
@@ -382,8 +387,8 @@ func (s *Server) supervise(pm *postmaster) {
 		select {
 		case <-turn.C:
 			s.log.turn(maxLog)
-		case <-s.run.Done():
-			s.stopErr = s.end(pm, []step{{syscall.SIGINT, false, time.Minute}, orderly[1], orderly[2]})
+		case <-ctx.Done():
+			s.stopErr = s.end(context.WithoutCancel(ctx), pm, []step{{syscall.SIGINT, false, time.Minute}, orderly[1], orderly[2]})
 			s.cfg.Log.Info("embedded postgres: stopped", "process", pm.cmd.Process.Pid, "error", s.stopErr)
 			return
 		case <-pm.exited:
@@ -391,7 +396,7 @@ func (s *Server) supervise(pm *postmaster) {
 				failures = 0
 			}
 			died := s.folder.outputError("the server ended by itself", errors.New(pm.cmd.ProcessState.String()), s.log.tail())
-			if pm = s.revive(died, &failures); pm == nil {
+			if pm = s.revive(ctx, died, &failures); pm == nil {
 				return
 			}
 		}
@@ -400,7 +405,7 @@ func (s *Server) supervise(pm *postmaster) {
 
 // revive starts the server again, each time after a longer pause. It answers nil
 // when the server was stopped meanwhile, or given up after too many failures.
-func (s *Server) revive(died error, failures *int) *postmaster {
+func (s *Server) revive(ctx context.Context, died error, failures *int) *postmaster {
 	for {
 		if *failures >= s.cfg.attempts {
 			s.err = fmt.Errorf("the database is given up after %d restarts, its folder is left as it is: %w", *failures, died)
@@ -412,15 +417,15 @@ func (s *Server) revive(died error, failures *int) *postmaster {
 		s.cfg.Log.Error("embedded postgres: the server died, starting it again", "pause", pause, "error", died)
 		select {
 		case <-time.After(pause):
-		case <-s.run.Done():
+		case <-ctx.Done():
 			return nil
 		}
-		pm, err := s.launch(s.run)
+		pm, err := s.launch(ctx)
 		if err == nil {
 			s.restarts.Add(1)
 			return pm
 		}
-		if s.run.Err() != nil {
+		if ctx.Err() != nil {
 			return nil
 		}
 		died = err
@@ -429,10 +434,10 @@ func (s *Server) revive(died error, failures *int) *postmaster {
 
 // end stops the process by the steps, and then what may be left of its children.
 // It fails when the end was not the orderly one.
-func (s *Server) end(pm *postmaster, steps []step) error {
+func (s *Server) end(ctx context.Context, pm *postmaster, steps []step) error {
 	for i, st := range steps {
 		_ = pm.cmd.Process.Signal(st.signal) // if it has ended, exited says so
-		hurry := s.hurry.Done()
+		hurry := s.hurry
 		if st.signal != syscall.SIGINT {
 			hurry = nil
 		}
@@ -447,7 +452,7 @@ func (s *Server) end(pm *postmaster, steps []step) error {
 		case <-hurry:
 			continue
 		}
-		left := stopAll(context.WithoutCancel(s.run), orderly[1:], func() []process { return marked(s.folder.account.uid, s.mark) })
+		left := stopAll(ctx, orderly[1:], func() []process { return marked(s.folder.account.uid, s.mark) })
 		return errors.Join(left, fmt.Errorf("embedded postgres: the server did not shut down in order (%v); what was committed is safe and the next start recovers", pm.cmd.ProcessState))
 	}
 	return fmt.Errorf("embedded postgres: process %d does not end, even by SIGKILL; see what it waits for (state D: the disk)", pm.cmd.Process.Pid)
