@@ -1,0 +1,106 @@
+package webui
+
+import (
+	"fmt"
+	"net/url"
+
+	"proofroom/internal/base/money"
+	"proofroom/internal/core/catalog"
+	"proofroom/internal/core/order"
+)
+
+// price writes an amount for people.
+func price(minor int64, currency string) string {
+	return money.Amount{Minor: minor, Currency: currency}.Format()
+}
+
+// priceList says how an event is sold, one sentence each.
+func priceList(p catalog.PriceList) []string {
+	if p.Free {
+		return []string{"All photographs are free."}
+	}
+	var out []string
+	if p.Photo > 0 {
+		out = append(out, "One photograph: "+price(p.Photo, p.Currency))
+	}
+	for _, b := range p.Bundles {
+		out = append(out, fmt.Sprintf("Any %d photographs: %s", b.Photos, price(b.Price, p.Currency)))
+	}
+	if p.Event > 0 {
+		out = append(out, "All photographs of the event, later ones too: "+price(p.Event, p.Currency))
+	}
+	return out
+}
+
+// singles reports whether photographs can be chosen one by one.
+func singles(p catalog.PriceList) bool { return p.Free || p.Photo > 0 || len(p.Bundles) > 0 }
+
+// when writes the time of an event as people there read it.
+func when(e catalog.Event) string {
+	const day, clock = "2 January 2006", "15:04"
+	s, n := e.Starts.Local, e.Ends.Local
+	if s.Format(day) == n.Format(day) {
+		return fmt.Sprintf("%s, %s to %s (%s)", s.Format(day), s.Format(clock), n.Format(clock), e.Starts.Zone)
+	}
+	return fmt.Sprintf("%s, %s to %s, %s (%s)", s.Format(day), s.Format(clock), n.Format(day), n.Format(clock), e.Starts.Zone)
+}
+
+// stateWords tells what an order's state means for its buyer.
+func stateWords(s order.State) (title, meaning string) {
+	switch s {
+	case order.Created:
+		return "Being prepared", "The payment page is being opened. Check again in a moment."
+	case order.AwaitingPayment:
+		return "Waiting for payment", "We have not heard yet that it was paid. If you have paid, check again in a moment: it can take a few minutes. You are never charged twice for this order."
+	case order.Paid:
+		return "Paid", "The photographs are yours. Download them as often as you like."
+	case order.PartiallyRefunded:
+		return "Paid, partly refunded", "A part of the money went back to you. What is still yours can be downloaded."
+	case order.Refunded:
+		return "Refunded", "The money is on its way back to you. The photographs can no longer be downloaded by this order."
+	case order.Disputed:
+		return "Disputed", "Your bank was asked to take the money back. Until that is decided, downloads are paused."
+	case order.Expired:
+		return "Expired", "It was not paid in time and nothing was charged. If you did pay, the money is found and either delivered for or refunded."
+	case order.Canceled:
+		return "Canceled", "It was given up before it was paid. If you did pay, the money is found and either delivered for or refunded."
+	case order.Review:
+		return "Being looked at", "Something about the payment does not fit, so a person looks at it. Nothing more is charged."
+	}
+	return "Unknown", "A person looks at it."
+}
+
+// shown is the size at which a preview is laid out: its long side 480 pixels.
+func shown(p catalog.Photo) (width, height int) {
+	const side = 480
+	switch {
+	case p.Width == 0 || p.Height == 0:
+		return side, side
+	case p.Width >= p.Height:
+		return side, max(1, side*p.Height/p.Width)
+	default:
+		return max(1, side*p.Width/p.Height), side
+	}
+}
+
+// lineName names a line of a quote: a photograph or the whole event.
+func lineName(v reviewView, i int) string {
+	switch v.Quote.Lines[i].Kind {
+	case catalog.LineEvent:
+		return "All photographs of the event, later ones too"
+	case catalog.LineBundle:
+		return v.Photos[i].Name + " (in a bundle)"
+	default:
+		return v.Photos[i].Name
+	}
+}
+
+func buyLabel(q catalog.Quote) string {
+	if q.Total == 0 {
+		return "Get them for free"
+	}
+	return "Go on to pay " + price(q.Total, q.Currency)
+}
+
+// query escapes a value for the query of an address.
+func query(s string) string { return url.QueryEscape(s) }
