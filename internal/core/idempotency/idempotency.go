@@ -60,36 +60,57 @@ type Begun struct {
 	RetryAfter time.Duration // Running
 }
 
-// Store reads and writes keys. It has no pool.
-type Store struct{ q db.Queries }
+// Store reads and writes keys. It has no pool; its zero value is ready.
+type Store struct {
+	q db.Queries
+	// What a proof took away.
+	unkeyed, unmatched, unfenced bool
+}
+
+func (s Store) keyed() bool   { return guardKey.On() && !s.unkeyed }
+func (s Store) matched() bool { return guardFingerprint.On() && !s.unmatched }
+func (s Store) fenced() bool  { return guardTerm.On() && !s.unfenced }
+
+// maxTries bounds BeginTx against keys that are forgotten at the same moment.
+const maxTries = 5
 
 // BeginTx claims the key or says how it stands. The row is locked from here to
 // the end of the transaction.
 func (s Store) BeginTx(ctx context.Context, tx pgx.Tx, c Claim) (Begun, error) {
-	if !guardKey.On() {
-		c.Key += uuid.NewString()
+	if !s.keyed() {
+		c.Key = uuid.NewString()
 	}
-	n, err := s.q.InsertKey(ctx, tx, db.InsertKeyParams{
-		ActorID: c.ActorID, Operation: c.Operation, Key: c.Key, Fingerprint: c.Fingerprint, LeaseSeconds: Lease.Seconds(),
-	})
-	if err != nil {
-		return Begun{}, fmt.Errorf("claim a key: %w", err)
-	}
-	if n == 1 {
-		return Begun{State: New, Term: 1}, nil
-	}
-	k, err := s.lock(ctx, tx, c)
-	if err != nil {
-		return Begun{}, err
-	}
-	if k.Outlived {
+	for range maxTries {
+		n, err := s.q.InsertKey(ctx, tx, db.InsertKeyParams{
+			ActorID: c.ActorID, Operation: c.Operation, Key: c.Key, Fingerprint: c.Fingerprint, LeaseSeconds: Lease.Seconds(),
+		})
+		if err != nil {
+			return Begun{}, fmt.Errorf("claim a key: %w", err)
+		}
+		if n == 1 {
+			return Begun{State: New, Term: 1}, nil
+		}
+		k, err := s.lock(ctx, tx, c)
+		if errors.Is(err, pgx.ErrNoRows) {
+			continue // its owner has forgotten it since
+		}
+		if err != nil {
+			return Begun{}, err
+		}
+		if !k.Outlived {
+			return s.found(ctx, tx, c, k)
+		}
 		// Too old to answer: the key is as good as new.
 		if _, err := s.q.Forget(ctx, tx, db.ForgetParams{ActorID: c.ActorID, Operation: c.Operation, Key: c.Key}); err != nil {
 			return Begun{}, fmt.Errorf("forget an old key: %w", err)
 		}
-		return s.BeginTx(ctx, tx, c)
 	}
-	if guardFingerprint.On() && subtle.ConstantTimeCompare(k.Fingerprint, c.Fingerprint) != 1 {
+	return Begun{State: Running, RetryAfter: shortest}, nil
+}
+
+// found says how a locked key stands, and takes it over if its owner is gone.
+func (s Store) found(ctx context.Context, tx pgx.Tx, c Claim, k db.LockKeyRow) (Begun, error) {
+	if s.matched() && subtle.ConstantTimeCompare(k.Fingerprint, c.Fingerprint) != 1 {
 		return Begun{State: Mismatch}, nil
 	}
 	if k.State == "done" || k.LeaseSeconds > 0 {
@@ -116,11 +137,16 @@ func (s Store) lock(ctx context.Context, tx pgx.Tx, c Claim) (db.LockKeyRow, err
 	return k, nil
 }
 
+// A running request mostly ends soon, so its client need not wait for the whole
+// of a lease.
+const shortest, longest = time.Second, 2 * time.Second
+
 func standing(k db.LockKeyRow) Begun {
 	if k.State == "done" {
 		return Begun{State: Done, Status: int(*k.Status), Body: k.Body}
 	}
-	return Begun{State: Running, RetryAfter: time.Duration(k.LeaseSeconds * float64(time.Second))}
+	left := time.Duration(k.LeaseSeconds * float64(time.Second))
+	return Begun{State: Running, RetryAfter: min(max(left, shortest), longest)}
 }
 
 // ErrLost says that the key is no longer the caller's: somebody took it over.
@@ -136,15 +162,16 @@ func (s Store) own(ctx context.Context, tx pgx.Tx, c Claim, term int32) (db.Lock
 	if err != nil {
 		return k, err
 	}
-	if guardTerm.On() && (k.Term != term || k.State != "running") {
+	if s.fenced() && (k.Term != term || k.State != "running") {
 		return k, ErrLost
 	}
 	return k, nil
 }
 
-// SubjectTx notes the row that the request makes, for whoever resumes it.
+// SubjectTx notes the row that the request makes, for whoever resumes it. A key
+// has one subject ever: ErrLost when it has another.
 func (s Store) SubjectTx(ctx context.Context, tx pgx.Tx, c Claim, term int32, subjectID uuid.UUID) error {
-	if !guardKey.On() {
+	if !s.keyed() {
 		return nil
 	}
 	if _, err := s.own(ctx, tx, c, term); err != nil {
@@ -160,10 +187,14 @@ func (s Store) SubjectTx(ctx context.Context, tx pgx.Tx, c Claim, term int32, su
 	return nil
 }
 
-// CompleteTx stores the answer. When the key is no longer the caller's it
-// changes nothing and returns how the key stands: the answer to give instead.
+// CompleteTx stores the answer, of a Storable status. When the key is no longer
+// the caller's it changes nothing and returns how the key stands: the answer to
+// give instead. What the caller did in this transaction it must undo then.
 func (s Store) CompleteTx(ctx context.Context, tx pgx.Tx, c Claim, term int32, status int, body []byte) (*Begun, error) {
-	if !guardKey.On() {
+	if !Storable(status) {
+		return nil, fmt.Errorf("idempotency: an answer of status %d is not stored", status)
+	}
+	if !s.keyed() {
 		return nil, nil
 	}
 	k, err := s.own(ctx, tx, c, term)
@@ -175,8 +206,11 @@ func (s Store) CompleteTx(ctx context.Context, tx pgx.Tx, c Claim, term int32, s
 		return nil, err
 	}
 	code := int32(status)
+	if body == nil {
+		body = []byte{} // an empty answer is an answer
+	}
 	n, err := s.q.Complete(ctx, tx, db.CompleteParams{ActorID: c.ActorID, Operation: c.Operation, Key: c.Key, Status: &code, Body: body})
-	if err == nil && n == 0 && guardTerm.On() {
+	if err == nil && n == 0 && s.fenced() {
 		err = ErrLost
 	}
 	if err != nil {
@@ -188,14 +222,19 @@ func (s Store) CompleteTx(ctx context.Context, tx pgx.Tx, c Claim, term int32, s
 // ReleaseTx gives the lease back without an answer: the next request with the
 // key resumes at once. A key that is no longer the caller's is left alone.
 func (s Store) ReleaseTx(ctx context.Context, tx pgx.Tx, c Claim, term int32) error {
-	return s.give(ctx, tx, c, term, func() error {
+	err := s.give(ctx, tx, c, term, func() error {
 		_, err := s.q.Release(ctx, tx, db.ReleaseParams{ActorID: c.ActorID, Operation: c.Operation, Key: c.Key})
 		return err
 	})
+	if errors.Is(err, ErrLost) {
+		return nil
+	}
+	return err
 }
 
-// ForgetTx deletes the key: the next request with it begins anew. A key that is
-// no longer the caller's is left alone.
+// ForgetTx deletes the key: the next request with it begins anew. It returns
+// ErrLost when the key is no longer the caller's: somebody goes on with the
+// subject, so the caller must not give that up.
 func (s Store) ForgetTx(ctx context.Context, tx pgx.Tx, c Claim, term int32) error {
 	return s.give(ctx, tx, c, term, func() error {
 		_, err := s.q.Forget(ctx, tx, db.ForgetParams{ActorID: c.ActorID, Operation: c.Operation, Key: c.Key})
@@ -204,13 +243,10 @@ func (s Store) ForgetTx(ctx context.Context, tx pgx.Tx, c Claim, term int32) err
 }
 
 func (s Store) give(ctx context.Context, tx pgx.Tx, c Claim, term int32, write func() error) error {
-	if !guardKey.On() {
+	if !s.keyed() {
 		return nil
 	}
 	_, err := s.own(ctx, tx, c, term)
-	if errors.Is(err, ErrLost) {
-		return nil
-	}
 	if err == nil {
 		err = write()
 	}

@@ -25,7 +25,8 @@ WHERE actor_id = @actor_id AND operation = @operation AND key = @key AND state =
 -- Under LockKey.
 -- name: SetSubject :execrows
 UPDATE idempotency_keys SET subject_id = @subject_id
-WHERE actor_id = @actor_id AND operation = @operation AND key = @key AND state = 'running';
+WHERE actor_id = @actor_id AND operation = @operation AND key = @key AND state = 'running'
+  AND (subject_id IS NULL OR subject_id = @subject_id);
 
 -- Under LockKey.
 -- name: Release :execrows

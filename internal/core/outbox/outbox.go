@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,16 +40,47 @@ type Store struct {
 	q    db.Queries
 }
 
-// MessagesTx promises messages. One that was promised before stays as it is.
+// ErrMessageDiffers says that a message could not be promised because its
+// Message-ID belongs to another one. A person decides.
+var ErrMessageDiffers = errors.New("outbox: the Message-ID stands for another message")
+
+// MessagesTx promises messages. One that was promised before, for the same order
+// and of the same kind, stays as it is: its recipient, and its Message-ID even if
+// the host has another name by now.
 func (s Store) MessagesTx(ctx context.Context, tx pgx.Tx, messages []Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	type key struct {
+		order uuid.UUID
+		kind  string
+	}
 	var p db.InsertMessagesParams
+	stands := map[key]bool{}
 	for _, m := range messages {
+		stands[key{m.OrderID, string(m.Kind)}] = false
 		p.Ids, p.OrderIds, p.Kinds = append(p.Ids, id.New()), append(p.OrderIds, m.OrderID), append(p.Kinds, string(m.Kind))
 		p.Recipients, p.InboxIds = append(p.Recipients, m.Recipient), append(p.InboxIds, m.InboxID)
 		p.MessageIds = append(p.MessageIds, s.messageID(m))
 	}
-	if _, err := s.q.InsertMessages(ctx, tx, p); err != nil {
+	inserted, err := s.q.InsertMessages(ctx, tx, p)
+	if err != nil {
 		return fmt.Errorf("write messages: %w", err)
+	}
+	if len(inserted) == len(stands) {
+		return nil
+	}
+	rows, err := s.q.MessagesOfOrders(ctx, tx, p.OrderIds)
+	if err != nil {
+		return fmt.Errorf("read messages back: %w", err)
+	}
+	for _, r := range rows {
+		stands[key{r.OrderID, r.Kind}] = true
+	}
+	for _, m := range messages {
+		if !stands[key{m.OrderID, string(m.Kind)}] {
+			return fmt.Errorf("%w: %s of order %s", ErrMessageDiffers, m.Kind, m.OrderID)
+		}
 	}
 	return nil
 }

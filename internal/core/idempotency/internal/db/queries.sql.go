@@ -178,6 +178,7 @@ func (q *Queries) Release(ctx context.Context, db DBTX, arg ReleaseParams) (int6
 const setSubject = `-- name: SetSubject :execrows
 UPDATE idempotency_keys SET subject_id = $1
 WHERE actor_id = $2 AND operation = $3 AND key = $4 AND state = 'running'
+  AND (subject_id IS NULL OR subject_id = $1)
 `
 
 type SetSubjectParams struct {

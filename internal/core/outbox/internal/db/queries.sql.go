@@ -11,13 +11,14 @@ import (
 	"github.com/google/uuid"
 )
 
-const insertMessages = `-- name: InsertMessages :execrows
+const insertMessages = `-- name: InsertMessages :many
 INSERT INTO messages (id, order_id, kind, recipient, message_id, inbox_id)
 SELECT u.id, u.order_id, u.kind, u.recipient, u.message_id, u.inbox_id
 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS order_id, unnest($3::text[]) AS kind,
              unnest($4::text[]) AS recipient, unnest($5::text[]) AS message_id, unnest($6::uuid[]) AS inbox_id) u
 ORDER BY u.order_id, u.kind
 ON CONFLICT DO NOTHING
+RETURNING order_id, kind
 `
 
 type InsertMessagesParams struct {
@@ -29,9 +30,14 @@ type InsertMessagesParams struct {
 	InboxIds   []uuid.UUID
 }
 
+type InsertMessagesRow struct {
+	OrderID uuid.UUID
+	Kind    string
+}
+
 // uq_message: one message for each order and kind.
-func (q *Queries) InsertMessages(ctx context.Context, db DBTX, arg InsertMessagesParams) (int64, error) {
-	result, err := db.Exec(ctx, insertMessages,
+func (q *Queries) InsertMessages(ctx context.Context, db DBTX, arg InsertMessagesParams) ([]InsertMessagesRow, error) {
+	rows, err := db.Query(ctx, insertMessages,
 		arg.Ids,
 		arg.OrderIds,
 		arg.Kinds,
@@ -40,9 +46,21 @@ func (q *Queries) InsertMessages(ctx context.Context, db DBTX, arg InsertMessage
 		arg.InboxIds,
 	)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	var items []InsertMessagesRow
+	for rows.Next() {
+		var i InsertMessagesRow
+		if err := rows.Scan(&i.OrderID, &i.Kind); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const messagesOf = `-- name: MessagesOf :many
@@ -69,6 +87,36 @@ func (q *Queries) MessagesOf(ctx context.Context, db DBTX, orderID uuid.UUID) ([
 			&i.InboxID,
 			&i.CreatedAt,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const messagesOfOrders = `-- name: MessagesOfOrders :many
+SELECT order_id, kind FROM messages WHERE order_id = ANY($1::uuid[])
+`
+
+type MessagesOfOrdersRow struct {
+	OrderID uuid.UUID
+	Kind    string
+}
+
+// Index uq_message.
+func (q *Queries) MessagesOfOrders(ctx context.Context, db DBTX, orderIds []uuid.UUID) ([]MessagesOfOrdersRow, error) {
+	rows, err := db.Query(ctx, messagesOfOrders, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []MessagesOfOrdersRow
+	for rows.Next() {
+		var i MessagesOfOrdersRow
+		if err := rows.Scan(&i.OrderID, &i.Kind); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

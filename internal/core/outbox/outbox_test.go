@@ -1,0 +1,126 @@
+package outbox
+
+import (
+	"context"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"proofroom/internal/base/id"
+	"proofroom/internal/base/pg"
+	"proofroom/internal/testkit/pgtest"
+)
+
+var store = Store{Host: "photos.example"}
+
+func receipt(recipient string) Message {
+	return Message{OrderID: id.New(), Kind: Receipt, Recipient: recipient, InboxID: id.New()}
+}
+
+func promise(t *testing.T, pool *pgxpool.Pool, s Store, messages ...Message) error {
+	t.Helper()
+	return pg.Exec(t.Context(), pool, func(ctx context.Context, tx pgx.Tx) error { return s.MessagesTx(ctx, tx, messages) })
+}
+
+func TestOneMessageForEachOrderAndKind(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t).Pool
+	a, b := receipt("a@example.test"), receipt("")
+	require.NoError(t, promise(t, pool, store, a, b, a))
+	first, err := store.Of(t.Context(), pool, a.OrderID)
+	require.NoError(t, err)
+	require.Len(t, first, 1)
+	require.Equal(t, "<receipt."+a.OrderID.String()+"@photos.example>", first[0].MessageID)
+	require.Equal(t, "queued", first[0].State)
+	require.Equal(t, a.InboxID, first[0].InboxID)
+
+	// Again: by another observation, to another address, under another name.
+	again, c := a, receipt("c@example.test")
+	again.InboxID, again.Recipient = id.New(), "other@example.test"
+	require.NoError(t, promise(t, pool, Store{Host: "moved.example"}, again, c))
+	second, err := store.Of(t.Context(), pool, a.OrderID)
+	require.NoError(t, err)
+	require.Equal(t, first, second)
+	third, err := store.Of(t.Context(), pool, c.OrderID)
+	require.NoError(t, err)
+	require.Len(t, third, 1)
+	require.NoError(t, promise(t, pool, store))
+}
+
+func TestMessageIDIsMadeFromOrderAndKind(t *testing.T) {
+	t.Parallel()
+	m := receipt("")
+	want := regexp.MustCompile(`^<receipt\.[0-9a-f-]{36}@photos\.example>$`)
+	require.Regexp(t, want, store.messageID(m))
+	other := m
+	other.Recipient, other.InboxID, other.ID = "x", id.New(), id.New()
+	require.Equal(t, store.messageID(m), store.messageID(other))
+	other.OrderID = id.New()
+	require.NotEqual(t, store.messageID(m), store.messageID(other))
+	require.NotContains(t, Store{}.messageID(m), "@>")
+}
+
+// The Message-ID of one message is taken by another: nothing is promised
+// silently that does not stand.
+func TestForeignMessageID(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	m := receipt("a@example.test")
+	_, err := db.Owner.Exec(t.Context(), `INSERT INTO messages (id, order_id, kind, recipient, message_id, inbox_id) VALUES ($1, $1, 'receipt', '', $2, $1)`,
+		id.New(), store.messageID(m))
+	require.NoError(t, err)
+	require.ErrorIs(t, promise(t, db.Pool, store, receipt(""), m), ErrMessageDiffers)
+}
+
+const twice = `SELECT count(*) FROM (SELECT FROM messages GROUP BY order_id, kind HAVING count(*) > 1) d`
+
+func TestSameMessageFromTwoTransactions(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	m, other := receipt("a@example.test"), receipt("b@example.test")
+	a, b := pgtest.StartTx(t, db.Pool), pgtest.StartTx(t, db.Pool)
+	require.NoError(t, store.MessagesTx(t.Context(), a, []Message{m, other}))
+	var late errgroup.Group
+	late.Go(func() error { return store.MessagesTx(t.Context(), b, []Message{other, m}) })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := pgtest.WaitBlocked(ctx, db.Pool, b.PID)
+	require.NoError(t, err)
+	require.NoError(t, a.Commit(t.Context()))
+	require.NoError(t, late.Wait())
+	require.NoError(t, b.Commit(t.Context()))
+	var n int
+	require.NoError(t, db.Pool.QueryRow(t.Context(), twice).Scan(&n))
+	require.Zero(t, n)
+}
+
+// Without uq_message the Message-ID is the backup, while the host keeps its
+// name; without both there are two receipts.
+func TestWithoutUniqueKeys(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		remove string
+		want   int
+	}{
+		"the Message-ID stands in": {"DROP INDEX uq_message", 0},
+		"nothing does":             {"DROP INDEX uq_message; ALTER TABLE messages DROP CONSTRAINT uq_message_id", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.New(t)
+			_, err := db.Owner.Exec(t.Context(), c.remove)
+			require.NoError(t, err)
+			m := receipt("a@example.test")
+			require.NoError(t, promise(t, db.Pool, store, m))
+			require.NoError(t, promise(t, db.Pool, store, m))
+			var n int
+			require.NoError(t, db.Pool.QueryRow(t.Context(), twice).Scan(&n))
+			require.Equal(t, c.want, n)
+		})
+	}
+}
