@@ -137,7 +137,7 @@ func (s Store) AttemptByRef(ctx context.Context, q pg.DBTX, provider, account, r
 	if err != nil {
 		return Attempt{}, fmt.Errorf("find an attempt: %w", err)
 	}
-	return attemptFromRow(db.AttemptByRefRow(r)), nil
+	return attemptFromRow(r), nil
 }
 
 // AttemptAge is how long ago the attempt was made, by the database's clock.
