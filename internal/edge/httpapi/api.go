@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 
@@ -98,6 +99,8 @@ func allowed(routes chi.Routes, path string) []string {
 	return out
 }
 
+var localType = regexp.MustCompile(`·\d+`)
+
 func config(d Deps) huma.Config {
 	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}
 	c := huma.DefaultConfig("Proofroom", "1")
@@ -107,7 +110,8 @@ func config(d Deps) huma.Config {
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
 	c.CreateHooks = nil // no $schema links in answers
 	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", func(t reflect.Type, hint string) string {
-		return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "Body")
+		// A type that is local to a function, as a type argument, is "item·3".
+		return strings.TrimSuffix(localType.ReplaceAllString(huma.DefaultSchemaNamer(t, hint), ""), "Body")
 	})
 	c.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	c.RejectUnknownQueryParameters = true

@@ -58,6 +58,13 @@ func register[I, O any](api huma.API, who access, op huma.Operation, handler fun
 		op.Extensions = map[string]any{}
 	}
 	op.Extensions[accessKey] = string(who)
+	if op.Responses == nil {
+		op.Responses = map[string]*huma.Response{}
+	}
+	// Said here, since the framework leaves it out where answers are described.
+	op.Responses["default"] = &huma.Response{Description: "A problem", Content: map[string]*huma.MediaType{
+		edge.MediaType: {Schema: api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[edge.Problem](), true, "")},
+	}}
 	op.Security = []map[string][]string{{"bearer": {}}, {"cookie": {}}}
 	if who == public {
 		op.Security = append(op.Security, map[string][]string{})
