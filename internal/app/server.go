@@ -142,7 +142,7 @@ func (s *Server) build(ctx context.Context) error {
 
 	s.Accounts = account.New(s.pool)
 	s.Catalog = catalog.New(s.pool, catalog.Config{MinimumPrice: s.minimum, HasOrders: hasOrders})
-	s.Media = media.New(s.pool, s.files, lazy, s.darkroom, media.Config{Log: s.log})
+	s.Media = media.New(s.pool, s.files, lazy, s.darkroom, media.Config{Mark: s.cfg.Watermark, Log: s.log})
 	s.Settler = settle.New(ledger.New(), outbox.Store{Host: s.cfg.host()}, lazy)
 	s.Drainer = inbox.NewDrainer(s.pool, s.log, map[string]payment.Applier{payment.ApplierOrder: s.Settler})
 	s.fetcher = inbox.NewFetcher(s.pool, s.log, s.providers, s.Drainer.Wake)
@@ -309,8 +309,8 @@ func (s *Server) Close() {
 func (s *Server) routes() http.Handler {
 	cookies := edge.Cookies{Plain: s.cfg.plain()}
 	api := httpapi.New(httpapi.Deps{
-		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, Accounts: s.Accounts,
-		Checkout: s.Checkout, Refunds: s.Refunds,
+		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, CommissionBps: s.cfg.CommissionBps,
+		Accounts: s.Accounts, Catalog: s.Catalog, Media: s.Media, Checkout: s.Checkout, Refunds: s.Refunds,
 		Downloads: httpapi.Downloads{Photo: s.photo, Grants: entitlement.New(s.pool), Media: s.Media},
 	})
 	hooks := httpapi.Webhooks(httpapi.WebhookDeps{

@@ -16,6 +16,8 @@ import (
 
 	"proofroom/internal/base/problem"
 	"proofroom/internal/core/account"
+	"proofroom/internal/core/catalog"
+	"proofroom/internal/core/media"
 	"proofroom/internal/edge"
 	"proofroom/internal/flow/checkout"
 	"proofroom/internal/flow/refund"
@@ -31,7 +33,12 @@ type Deps struct {
 	// Origins are trusted besides the request's own host: "https://photos.example.com".
 	Origins []string
 
+	// CommissionBps is the platform's share of sales in new events.
+	CommissionBps int
+
 	Accounts  *account.Service
+	Catalog   *catalog.Service
+	Media     *media.Service
 	Checkout  *checkout.Service
 	Downloads Downloads
 	Refunds   *refund.Service
@@ -44,6 +51,9 @@ var registrations = []func(huma.API, Deps){
 	registerTokens,
 	registerGuests,
 	registerSetup,
+	registerEvents,
+	registerPhotos,
+	registerUploads,
 	registerCheckouts,
 	registerDownloads,
 	registerRefunds,

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,11 +14,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
+	"gocloud.dev/blob/memblob"
 
+	"proofroom/internal/base/jobs"
 	"proofroom/internal/base/obs"
 	"proofroom/internal/core/account"
+	"proofroom/internal/core/catalog"
+	"proofroom/internal/core/entitlement"
+	"proofroom/internal/core/media"
 	"proofroom/internal/edge"
 	"proofroom/internal/edge/httpapi"
 	"proofroom/internal/flow/checkout"
@@ -66,8 +73,23 @@ func start(t *testing.T) *world {
 func services(pool *pgxpool.Pool) httpapi.Deps {
 	log := slog.New(slog.DiscardHandler)
 	cfg := checkout.Config{PublicURL: "https://photos.example.com", Waits: []time.Duration{time.Minute}, GiveUp: time.Hour, Problem: edge.Render}
+	queue, err := jobs.New(jobs.Config{Pool: pool})
+	if err != nil {
+		panic(err)
+	}
+	// Files in memory, and nobody who develops them.
+	files := media.New(pool, media.NewStore(memblob.OpenBucket(nil)), queue, nil, media.Config{MaxBytes: 1 << 20})
 	return httpapi.Deps{
-		Accounts: account.New(pool),
+		CommissionBps: 1500,
+		Accounts:      account.New(pool),
+		Catalog:       catalog.New(pool, catalog.Config{HasOrders: checkout.HasOrders}),
+		Media:         files,
+		Downloads: httpapi.Downloads{
+			Photo: func(ctx context.Context, photoID uuid.UUID) (catalog.Photo, error) {
+				return catalog.Store{}.Photo(ctx, pool, photoID)
+			},
+			Grants: entitlement.New(pool), Media: files,
+		},
 		Checkout: checkout.New(pool, cfg, log, nil, nil),
 		Refunds:  refund.New(pool, log, nil, nil, "money", nil, nil),
 	}
