@@ -398,3 +398,22 @@ func TestTwoOperatorsRefundAtOnce(t *testing.T) {
 	require.Equal(t, 1, w.count(`SELECT count(*) FROM refund_requests`))
 	require.Equal(t, 1, w.count(`SELECT count(*) FROM audit_log WHERE action = 'refund'`))
 }
+
+// News that contradicts the ledger is kept and shown to a person; it does not
+// stop the queue.
+func TestContradictionGoesToReview(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	orderID, page := w.order(w.guest(), "k", w.photos[0])
+	paid, err := w.twin.Pay(t.Context(), page, twin.PayRequest{Amount: 650})
+	require.NoError(t, err)
+	w.until("the excess is back", func() bool { return w.count(`SELECT count(*) FROM refunds`) == 1 })
+	w.quiet()
+	// More is said to be refunded than the order was sold for.
+	w.say(orderID, payment.Observation{
+		Kind: payment.KindRefund, PaymentID: paid.PaymentIntent, RefundID: "re_strange", Status: payment.RefundSucceeded, Amount: 650, Currency: "EUR",
+	})
+	require.Equal(t, "review", w.state(orderID))
+	w.quiet()
+	require.Equal(t, 2, w.count(`SELECT count(*) FROM refunds`), "the news is kept")
+}

@@ -3,6 +3,7 @@ package settle
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -379,10 +380,37 @@ func (s *Settler) post(ctx context.Context, tx pgx.Tx, work []*plan) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	if _, err := s.ledger.PostTx(ctx, tx, entries); err != nil {
+	if len(work) > 1 {
+		if _, err := s.ledger.PostTx(ctx, tx, entries); err != nil {
+			return fmt.Errorf("post: %w", err)
+		}
+		return nil
+	}
+	return s.postAlone(ctx, tx, work[0], entries)
+}
+
+// postAlone posts the entries of a group of one order: what a failing group is
+// halved down to. Entries that contradict what stands are not posted, and the
+// order is for a person to look at; its news is kept all the same.
+func (s *Settler) postAlone(ctx context.Context, tx pgx.Tx, p *plan, entries []ledger.Entry) error {
+	point, err := tx.Begin(ctx) // a savepoint
+	if err != nil {
 		return fmt.Errorf("post: %w", err)
 	}
-	return nil
+	_, err = s.ledger.PostTx(ctx, point, entries)
+	var wrong *ledger.EntryError
+	if errors.As(err, &wrong) {
+		if err := point.Rollback(ctx); err != nil {
+			return fmt.Errorf("post: %w", err)
+		}
+		p.facts.Decide(order.DecideReview+"ledger:"+wrong.Key, "the ledger refused an entry: "+wrong.Error(), p.last, p.delta)
+		p.after = order.Derive(p.facts)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("post: %w", err)
+	}
+	return point.Commit(ctx)
 }
 
 // receipts promises a receipt for each order that became paid just now.
