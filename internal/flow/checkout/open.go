@@ -180,6 +180,9 @@ func (s *Service) same(ctx context.Context, tx pgx.Tx, overlapping []uuid.UUID, 
 	if !sameCart(f, in) || f.Order.State != order.AwaitingPayment || f.Order.Gross != in.Total || a == nil || a.URL == "" {
 		return nil, nil
 	}
+	if a.ExpiresAt != nil && time.Until(*a.ExpiresAt) < time.Minute {
+		return nil, nil // it is about to end, or has ended and nobody told us
+	}
 	return f, nil
 }
 
