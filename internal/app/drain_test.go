@@ -28,7 +28,7 @@ func TestDrain(t *testing.T) {
 		PollWaits: []time.Duration{time.Hour}, GiveUp: time.Hour, Darkroom: "/nowhere",
 	}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	w := &world{t: t, db: db, srv: srv, url: "http://" + srv.Addr(), twin: &twin.Control{Base: stand.URL}}
+	w := &world{t: t, db: pools{db.Pool, db.Owner}, srv: srv, url: "http://" + srv.Addr(), twin: &twin.Control{Base: stand.URL}}
 	w.stock(1)
 	buyer := w.guest()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"proofroom/internal/base/id"
@@ -27,7 +28,7 @@ const webhookSecret = "whsec_test"
 // world is one instance with a database of its own and a stand-in for Stripe.
 type world struct {
 	t       *testing.T
-	db      *pgtest.DB
+	db      pools
 	srv     *Server
 	url     string
 	twin    *twin.Control
@@ -36,22 +37,27 @@ type world struct {
 	photos  []uuid.UUID
 }
 
-func newWorld(t *testing.T, configure ...func(*Config)) *world {
+// pools reach the world's database as the program does, and as its owner.
+type pools struct{ Pool, Owner *pgxpool.Pool }
+
+func newWorld(t *testing.T) *world {
 	t.Helper()
 	db := pgtest.New(t)
+	return newWorldOn(t, db.URL, pools{db.Pool, db.Owner})
+}
+
+func newWorldOn(t *testing.T, url string, db pools) *world {
+	t.Helper()
 	tw := twin.New(twin.Config{RetryUnit: 20 * time.Millisecond})
 	stand := httptest.NewServer(tw.Handler())
 	t.Cleanup(func() { stand.Close(); tw.Close() })
 	w := &world{t: t, db: db, twin: &twin.Control{Base: stand.URL}}
 
 	cfg := Config{
-		DatabaseURL: db.URL, DataDir: t.TempDir(), Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
+		DatabaseURL: url, DataDir: t.TempDir(), Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0",
 		PublicURL: "http://localhost:1", StripeAccount: "main", StripeSecretKey: twin.DefaultSecretKey,
 		StripeWebhookSecrets: []string{webhookSecret}, StripeURL: stand.URL,
 		PollWaits: []time.Duration{time.Hour}, GiveUp: 72 * time.Hour, Darkroom: "/nowhere",
-	}
-	for _, f := range configure {
-		f(&cfg)
 	}
 	srv, err := New(t.Context(), cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	require.NoError(t, err)
