@@ -75,6 +75,14 @@ func (c *Config) complete() error {
 	return nil
 }
 
+// payOrigins are where a checkout may send the buyer's browser.
+func (c *Config) payOrigins() []string {
+	if c.StripeURL != "" {
+		return []string{strings.TrimRight(c.StripeURL, "/")}
+	}
+	return []string{"https://checkout.stripe.com"}
+}
+
 // plain reports whether people reach the installation over plain http.
 func (c *Config) plain() bool { return strings.HasPrefix(c.PublicURL, "http://") }
 

@@ -34,6 +34,7 @@ import (
 	"proofroom/internal/core/payment/stripe"
 	"proofroom/internal/edge"
 	"proofroom/internal/edge/httpapi"
+	"proofroom/internal/edge/webui"
 	"proofroom/internal/flow/checkout"
 	"proofroom/internal/flow/inbox"
 	"proofroom/internal/flow/refund"
@@ -319,8 +320,14 @@ func (s *Server) routes() http.Handler {
 			return payment.Inbox{}.Sample(ctx, s.pool, slot, provider, acct, refused, body)
 		},
 	})
+	pages := webui.New(webui.Deps{
+		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, PayOrigins: s.cfg.payOrigins(),
+		Pool: s.pool, Accounts: s.Accounts, Catalog: s.Catalog, Pictures: s.Media, Checkout: s.Checkout,
+		Original: func(photoID uuid.UUID) string { return httpapi.Prefix + "/photos/" + photoID.String() + "/original" },
+	})
 	mux := http.NewServeMux()
 	mux.Handle(httpapi.Prefix+"/", api)
 	mux.Handle("/webhooks/", hooks)
+	mux.Handle("/", pages)
 	return mux
 }
