@@ -98,9 +98,6 @@ func (s *Service) Begin(ctx context.Context, by catalog.By, eventID uuid.UUID) (
 // Len is how many files wait for Commit.
 func (b *Batch) Len() int { return len(b.staged) }
 
-// Full reports that GroupSize files wait, and Commit should be called.
-func (b *Batch) Full() bool { return len(b.staged) >= GroupSize }
-
 // Add stores a file under a temporary name. One that is refused changes nothing:
 // catalog.ErrPhotoName, ErrEmpty, ErrNoPicture, ErrTooLarge, ErrCutShort. Any
 // other error is the store's, and the file may be sent again.
