@@ -1,0 +1,63 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"proofroom/internal/base/pg"
+	"proofroom/internal/proof/verify"
+)
+
+type invariantsCmd struct {
+	DatabaseURL string `name:"database-url" env:"PROOFROOM_DATABASE_URL" required:"" placeholder:"URL" help:"The database."`
+	JSON        bool   `name:"json" help:"Print one JSON object."`
+}
+
+// Run examines the database while it works and fails on a violation.
+func (c *invariantsCmd) Run(s *streams) error {
+	pool, err := pg.Open(s.ctx, pg.PoolConfig{URL: c.DatabaseURL, MaxConns: 2, Role: pg.AppRole, Name: "proofroom invariants"})
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if err := pg.CheckSchema(s.ctx, pool); err != nil {
+		return err
+	}
+	found, err := verify.CheckInvariants(s.ctx, pool)
+	if err != nil {
+		return err
+	}
+	ok := true
+	for _, r := range found {
+		ok = ok && r.Violations == 0
+	}
+	if c.JSON {
+		err = json.NewEncoder(s.out).Encode(struct {
+			OK         bool                     `json:"ok"`
+			Invariants []verify.InvariantResult `json:"invariants"`
+		}{ok, found})
+	} else {
+		err = printInvariants(s, found)
+	}
+	if err == nil && !ok {
+		err = fmt.Errorf("an invariant is violated: what is listed above needs a person to look at it")
+	}
+	return err
+}
+
+func printInvariants(s *streams, found []verify.InvariantResult) error {
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	for i, r := range found {
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%d examined\t%s\n", r.ID, r.Verdict, r.Rows, verify.Invariants[i].Says); err != nil {
+			return err
+		}
+		if r.Violations > 0 {
+			if _, err := fmt.Fprintf(w, "\t%d violations\t\t%s\n", r.Violations, strings.Join(r.IDs, "; ")); err != nil {
+				return err
+			}
+		}
+	}
+	return w.Flush()
+}

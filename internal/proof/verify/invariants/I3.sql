@@ -1,0 +1,56 @@
+-- I3: each line that was paid for (or is free) and is not given back has a grant
+-- that is live, frozen or shadowed, and nothing else has; one live grant per
+-- buyer and thing, one grant ever per line; no photograph is granted while a
+-- whole-event grant of another of the buyer's orders is live.
+WITH ended AS (
+  SELECT unnest(q.line_ids) AS line_id
+  FROM refund_requests q
+  WHERE q.kind IN ('sale', 'covered') AND q.state <> 'rejected' AND NOT EXISTS (
+    SELECT FROM refunds r WHERE r.request_id = q.id AND r.status IN ('failed', 'canceled'))
+), gone AS (
+  -- The whole price went back from the provider's side.
+  SELECT o.id FROM orders o
+  JOIN ledger_entries e ON e.order_id = o.id AND e.kind = 'sale'
+  JOIN refunds r ON r.order_id = o.id AND r.request_id IS NULL AND r.status NOT IN ('failed', 'canceled')
+    AND e.key = 'sale:' || r.provider || ':' || r.account || ':' || r.payment_id
+  GROUP BY o.id, o.gross HAVING sum(r.amount) >= o.gross
+), paid AS (
+  SELECT l.id, NOT EXISTS (SELECT FROM decisions d WHERE d.order_id = l.order_id AND d.subject = 'line:' || l.id)
+           AND NOT EXISTS (SELECT FROM ended e WHERE e.line_id = l.id)
+           AND NOT EXISTS (SELECT FROM gone g WHERE g.id = l.order_id) AS wanted
+  FROM order_lines l JOIN orders o ON o.id = l.order_id
+  WHERE o.paid_at IS NOT NULL
+), stands AS (
+  SELECT id, line_id, order_id, buyer_id, kind, event_id, photo_id, granted_at, live_since, shadowed_by, shadowed_by IS NULL AS live
+  FROM entitlements WHERE revoked_at IS NULL
+), bad AS (
+  SELECT 'paid line without a grant ' || p.id AS what FROM paid p
+  WHERE p.wanted AND NOT EXISTS (SELECT FROM stands s WHERE s.line_id = p.id)
+  UNION ALL
+  SELECT 'grant of no paid line ' || s.id FROM stands s
+  WHERE NOT EXISTS (SELECT FROM paid p WHERE p.id = s.line_id AND p.wanted)
+  UNION ALL
+  SELECT 'line granted twice ' || line_id FROM entitlements GROUP BY line_id HAVING count(*) > 1
+  UNION ALL
+  SELECT 'live twice ' || buyer_id || ' ' || thing
+  FROM (SELECT buyer_id, coalesce('photo ' || photo_id, 'event ' || event_id) AS thing FROM stands WHERE live) l
+  GROUP BY buyer_id, thing HAVING count(*) > 1
+  UNION ALL
+  SELECT 'shadowed by nothing live ' || s.id FROM stands s
+  WHERE s.shadowed_by IS NOT NULL AND NOT EXISTS (
+    SELECT FROM stands l WHERE l.id = s.shadowed_by AND l.live AND l.buyer_id = s.buyer_id AND l.event_id = s.event_id
+      AND l.photo_id IS NOT DISTINCT FROM s.photo_id)
+  UNION ALL
+  SELECT 'granted under a whole event ' || s.id FROM stands s JOIN stands w
+    ON w.live AND w.photo_id IS NULL AND w.event_id = s.event_id AND w.buyer_id = s.buyer_id AND w.order_id <> s.order_id
+  WHERE s.photo_id IS NOT NULL AND s.granted_at > w.live_since
+  UNION ALL
+  SELECT 'grant of another line than its order''s ' || e.id FROM entitlements e
+  WHERE NOT EXISTS (
+    SELECT FROM order_lines l JOIN orders o ON o.id = l.order_id
+    WHERE l.id = e.line_id AND l.order_id = e.order_id AND l.kind = e.kind AND l.event_id = e.event_id
+      AND l.photo_id IS NOT DISTINCT FROM e.photo_id AND o.buyer_id = e.buyer_id)
+)
+SELECT (SELECT count(*) FROM paid) + (SELECT count(*) FROM entitlements) AS examined,
+       (SELECT count(*) FROM bad) AS violations,
+       ARRAY(SELECT what FROM bad ORDER BY what LIMIT 20) AS ids

@@ -1,0 +1,48 @@
+-- I5: after quiesce every inbox row is terminal; each payment and refund is
+-- posted exactly once, over its own amount, and each paid order has exactly one
+-- receipt. On a running installation rows on their way are I9's to judge.
+WITH pay AS (
+  SELECT p.order_id, p.amount, o.gross, p.provider || ':' || p.account || ':' || p.payment_id AS key
+  FROM payments p JOIN orders o ON o.id = p.order_id
+  WHERE p.status IN ('succeeded', 'reversed') AND p.amount > 0
+), refund AS (
+  SELECT r.order_id, r.amount, r.status IN ('failed', 'canceled') AS undone, r.provider || ':' || r.account || ':' || r.refund_id AS key
+  FROM refunds r JOIN payments p ON (p.provider, p.account, p.payment_id) = (r.provider, r.account, r.payment_id)
+  WHERE p.status IN ('succeeded', 'reversed')
+), posted AS (
+  SELECT key, count(*) AS times, min(gross) AS gross, min(order_id::text) AS order_id FROM ledger_entries GROUP BY key
+), bad AS (
+  SELECT 'inbox ' || id || ' ' || state AS what FROM inbox
+  WHERE state NOT IN ('done', 'ignored', 'dead') AND current_setting('proofroom.quiet', true) = 'on'
+  UNION ALL
+  SELECT 'payment ' || p.key FROM pay p
+  LEFT JOIN posted sale ON sale.key = 'sale:' || p.key
+  LEFT JOIN posted surplus ON surplus.key = 'surplus:' || p.key
+  LEFT JOIN posted excess ON excess.key = 'excess:' || p.key
+  WHERE coalesce(sale.times, 0) + coalesce(surplus.times, 0) <> 1
+     OR coalesce(sale.order_id, surplus.order_id) <> p.order_id::text
+     OR sale.gross <> p.gross OR surplus.gross <> p.amount
+     OR coalesce(excess.times, 0) <> CASE WHEN sale.times > 0 AND p.amount > p.gross THEN 1 ELSE 0 END
+     OR excess.gross <> p.amount - p.gross
+  UNION ALL
+  SELECT 'refund ' || r.key FROM refund r
+  LEFT JOIN posted once ON once.key = 'refund:' || r.key
+  LEFT JOIN posted back ON back.key = 'refund_undone:' || r.key
+  WHERE coalesce(once.times, 0) <> 1 OR once.gross <> r.amount OR once.order_id <> r.order_id::text
+     OR coalesce(back.times, 0) <> CASE WHEN r.undone THEN 1 ELSE 0 END OR back.gross <> r.amount
+  UNION ALL
+  SELECT 'entry of no payment ' || e.key FROM ledger_entries e
+  WHERE e.key ~ '^(sale|surplus|excess):' AND NOT EXISTS (
+    SELECT FROM pay p WHERE p.key = substring(e.key FROM position(':' IN e.key) + 1))
+  UNION ALL
+  SELECT 'entry of no refund ' || e.key FROM ledger_entries e
+  WHERE e.key ~ '^refund(_undone)?:' AND NOT EXISTS (
+    SELECT FROM refund r WHERE r.key = substring(e.key FROM position(':' IN e.key) + 1))
+  UNION ALL
+  SELECT 'receipt of order ' || o.id FROM orders o
+  WHERE (SELECT count(*) FROM messages m WHERE m.order_id = o.id AND m.kind = 'receipt')
+        <> CASE WHEN o.paid_at IS NULL THEN 0 ELSE 1 END
+)
+SELECT (SELECT count(*) FROM inbox) + (SELECT count(*) FROM pay) + (SELECT count(*) FROM refund) AS examined,
+       (SELECT count(*) FROM bad) AS violations,
+       ARRAY(SELECT what FROM bad ORDER BY what LIMIT 20) AS ids
