@@ -33,7 +33,7 @@ type order struct {
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childOrder); text != "" {
 		if err := importInChild(text); err != nil {
-			fmt.Println(err)
+			_, _ = fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return

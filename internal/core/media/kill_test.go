@@ -39,7 +39,7 @@ type stoppingRoom struct {
 func (r stoppingRoom) Develop(ctx context.Context, original []byte, opts wire.Options) (wire.Developed, error) {
 	d, err := r.Room.Develop(ctx, original, opts)
 	if r.seen.Add(1) == r.stop {
-		fmt.Println("standing still")
+		_, _ = fmt.Fprintln(os.Stdout, "standing still")
 		select {}
 	}
 	return d, err
@@ -48,7 +48,7 @@ func (r stoppingRoom) Develop(ctx context.Context, original []byte, opts wire.Op
 func workInChild(order string) {
 	fail := func(err error) {
 		if err != nil {
-			fmt.Println("worker:", err)
+			_, _ = fmt.Fprintln(os.Stdout, "worker:", err)
 			os.Exit(1)
 		}
 	}
