@@ -66,8 +66,8 @@ func (d *Drainer) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		worked := false
 		for name := range d.appliers {
-			n, err := d.Drain(ctx, name)
-			if err != nil && ctx.Err() == nil {
+			n, err := d.Drain(context.WithoutCancel(ctx), name)
+			if err != nil {
 				d.log.Error("the inbox was not drained", "applier", name, "error", err)
 			}
 			worked = worked || err == nil && n == drainBatch
