@@ -5,6 +5,12 @@ SELECT id, event_id, creator_id, buyer_account, buyer_guest, buyer_id, email, cu
        state, review, refunded, version, created_at, paid_at
 FROM orders WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
+-- What LockOrders reads, without its lock: only a proof asks for that.
+-- name: PeekOrders :many
+SELECT id, event_id, creator_id, buyer_account, buyer_guest, buyer_id, email, currency, gross, commission, cart,
+       state, review, refunded, version, created_at, paid_at
+FROM orders WHERE id = ANY(@ids::uuid[]) ORDER BY id;
+
 -- name: GetOrder :one
 SELECT id, event_id, creator_id, buyer_account, buyer_guest, buyer_id, email, currency, gross, commission, cart,
        state, review, refunded, version, created_at, paid_at

@@ -31,7 +31,8 @@ const (
 var (
 	guardEnd = guard.Define("inbox.end_in_effect", guard.Claim, "a row is ended before its effect stands, and a crash between loses it")
 
-	afterApply = faultpoint.Define("inbox.after_apply", "effects are committed with their rows; the drainer has not gone on")
+	beforeApply = faultpoint.Define("inbox.before_apply", "rows are claimed, nothing of them is applied")
+	afterApply  = faultpoint.Define("inbox.after_apply", "effects are committed with their rows; the drainer has not gone on")
 )
 
 // Drainer applies rows.
@@ -131,6 +132,9 @@ func (d *Drainer) apply(ctx context.Context, applier string, claim func(context.
 	n, err := pg.InTx(ctx, d.pool, func(ctx context.Context, tx pgx.Tx) (int, error) {
 		rows, err := claim(ctx, tx)
 		if err != nil || len(rows) == 0 {
+			return 0, err
+		}
+		if err := beforeApply.Hit(); err != nil {
 			return 0, err
 		}
 		ends, err := d.outcomes(ctx, tx, a, rows)

@@ -37,6 +37,7 @@ var (
 	guardDurable = guard.Define("inbox.durable", guard.Check, "an event is acknowledged before it is stored, and lost with the process")
 
 	beforeStore = faultpoint.Define("inbox.before_store", "the request is verified, its row is not stored")
+	inStore     = faultpoint.Define("inbox.in_store", "a group of receipts is about to be inserted")
 	afterStore  = faultpoint.Define("inbox.after_store", "the row is committed, the sender has no answer")
 )
 
@@ -163,6 +164,9 @@ func (r *Receiver) group(first *receipt) {
 func (r *Receiver) store(batch []*receipt) error {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
+	if err := inStore.Hit(); err != nil {
+		return err
+	}
 	rows := make([]payment.Row, len(batch))
 	for i, rc := range batch {
 		rows[i] = rc.row
