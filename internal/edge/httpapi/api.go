@@ -35,6 +35,8 @@ type Deps struct {
 
 	// CommissionBps is the platform's share of sales in new events.
 	CommissionBps int
+	// UploadPatience is how long who uploads may send nothing; default 30 s.
+	UploadPatience time.Duration
 
 	Accounts  *account.Service
 	Catalog   *catalog.Service

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -200,20 +201,45 @@ func TestAnUploadThatBreaksOff(t *testing.T) {
 	ada := w.token(w.account("ada@example.com", true))
 	e := w.event(ada, "")
 	before := w.rows()
-	u, err := url.Parse(w.url)
-	require.NoError(t, err)
-	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host)
-	require.NoError(t, err)
-	body := form(named("a.jpg", another(1)), named("b.jpg", another(2)))
-	_, err = fmt.Fprintf(conn, "POST %s/events/%s/photos HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: multipart/form-data; boundary=%s\r\nContent-Length: %d\r\n\r\n%s",
-		u.Path, e.ID, u.Host, ada, boundary, len(body), body[:len(body)-1000])
-	require.NoError(t, err)
-	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	conn := w.beginUpload(e, ada)
+	require.NoError(t, conn.CloseWrite())
 	answer, err := io.ReadAll(conn)
 	require.NoError(t, err)
-	require.NoError(t, conn.Close())
 	require.Contains(t, string(answer), "upload.malformed")
 	require.Equal(t, before, w.rows())
+}
+
+// A client that falls silent does not hold its connection for ever.
+func TestAnUploadThatFallsSilent(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	ada := w.token(w.account("ada@example.com", true))
+	e := w.event(ada, "")
+	deps := services(w.db.Pool)
+	deps.UploadPatience = 200 * time.Millisecond
+	w.url = w.serve(deps)
+	before := w.rows()
+	conn := w.beginUpload(e, ada)
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	answer, err := io.ReadAll(conn)
+	require.NoError(t, err, "the server did not hang up")
+	require.Contains(t, string(answer), "upload.malformed")
+	require.Equal(t, before, w.rows())
+}
+
+// beginUpload sends one file and the beginning of another.
+func (w *world) beginUpload(e eventJSON, bearer string) *net.TCPConn {
+	w.t.Helper()
+	u, err := url.Parse(w.url)
+	require.NoError(w.t, err)
+	conn, err := new(net.Dialer).DialContext(w.t.Context(), "tcp", u.Host)
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { _ = conn.Close() })
+	body := form(named("a.jpg", another(1)), named("b.jpg", another(2)))
+	_, err = fmt.Fprintf(conn, "POST %s/events/%s/photos HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: multipart/form-data; boundary=%s\r\nContent-Length: %d\r\n\r\n%s",
+		u.Path, e.ID, u.Host, bearer, boundary, len(body), body[:len(body)-1000])
+	require.NoError(w.t, err)
+	return conn.(*net.TCPConn)
 }
 
 // darkroom is the real one, built once.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -22,7 +23,6 @@ import (
 const (
 	maxUploadFiles = 100
 	maxUploadBytes = 2 << 30
-	// uploadPatience is how long a client may send nothing.
 	uploadPatience = 30 * time.Second
 )
 
@@ -94,8 +94,8 @@ func registerUploads(api huma.API, d Deps) {
 			return nil, err
 		}
 		defer batch.Discard(ctx)
-		patience := http.NewResponseController(in.writer)
-		items, err := receive(ctx, batch, parts, func() { _ = patience.SetReadDeadline(time.Now().Add(uploadPatience)) })
+		connection, patience := http.NewResponseController(in.writer), cmp.Or(d.UploadPatience, uploadPatience)
+		items, err := receive(ctx, batch, parts, func() { _ = connection.SetReadDeadline(time.Now().Add(patience)) })
 		if err != nil {
 			return nil, err
 		}
