@@ -20,10 +20,15 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Serve this installation."`
-	Migrate migrateCmd `cmd:"" help:"Bring the database to this program's schema."`
-	Twin    twinCmd    `cmd:"" help:"Run the stand-in for the payment provider."`
-	Admin   adminCmd   `cmd:"" help:"Accounts and tokens, on the server's own machine."`
+	Serve      serveCmd      `cmd:"" help:"Serve this installation."`
+	Migrate    migrateCmd    `cmd:"" help:"Bring the database to this program's schema."`
+	Import     importCmd     `cmd:"" help:"Put a folder of photographs into an event."`
+	Twin       twinCmd       `cmd:"" help:"Run the stand-in for the payment provider."`
+	Invariants invariantsCmd `cmd:"" help:"Examine the database: does everything that was promised hold?"`
+	Admin      adminCmd      `cmd:"" help:"Accounts and tokens, on the server's own machine."`
+	Demo       demoCmd       `cmd:"" help:"Show everything at work: a database, a stand-in for the payment provider, events and buyers."`
+
+	DemoRecount demoRecountCmd `cmd:"" hidden:"" help:"Count again what a demonstration did."`
 }
 
 // streams are where a command writes.
@@ -40,6 +45,8 @@ var ErrReported = errors.New("reported")
 func Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ctx, letGo := withLifeline(ctx)
+	defer letGo()
 	var c cli
 	exit := -1
 	parser, err := kong.New(&c,

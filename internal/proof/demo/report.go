@@ -51,8 +51,8 @@ type Ledger struct {
 type Invariant struct {
 	ID         string `json:"id"`
 	OK         bool   `json:"ok"`
-	Rows       int    `json:"rows"`
-	Violations int    `json:"violations"`
+	Rows       int64  `json:"rows"`
+	Violations int64  `json:"violations"`
 }
 
 // What a run must reach.

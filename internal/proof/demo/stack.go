@@ -90,6 +90,9 @@ func begin(ctx context.Context, o Options, at ports, extra ...string) (_ *Stack,
 	defer cancel()
 
 	if s.pg, err = embedded.Start(ctx, embedded.Config{DataDir: filepath.Join(o.Dir, "postgres"), Log: obs.Log(o.Err, slog.LevelError)}); err != nil {
+		if errors.Is(err, embedded.ErrInUse) {
+			err = fmt.Errorf("a demonstration runs in %s already: look at that one, stop it, or choose another --data-dir: %w", o.Dir, err)
+		}
 		return nil, err
 	}
 	s.Database = s.pg.URL("postgres")
