@@ -26,6 +26,7 @@ CREATE TABLE events (
   updated_at     timestamptz NOT NULL DEFAULT app_now(),
   deleted_at     timestamptz,
   CONSTRAINT uq_event_slug UNIQUE (slug),
+  CONSTRAINT uq_event_currency UNIQUE (id, currency), -- orders point at both: an event that was ordered keeps its currency
   CONSTRAINT event_times CHECK (ends_at > starts_at),
   CONSTRAINT event_code CHECK ((visibility = 'code') = (access_code IS NOT NULL)),
   CONSTRAINT event_prices CHECK (NOT free OR (price_photo IS NULL AND price_event IS NULL))

@@ -3,7 +3,7 @@ INSERT INTO schema_support VALUES (5, 5);
 
 CREATE TABLE orders (
   id            uuid PRIMARY KEY,
-  event_id      uuid NOT NULL REFERENCES events,
+  event_id      uuid NOT NULL,
   creator_id    uuid NOT NULL REFERENCES accounts,
   buyer_account uuid REFERENCES accounts,
   buyer_guest   uuid REFERENCES guest_sessions,
@@ -24,6 +24,7 @@ CREATE TABLE orders (
   changed_at    timestamptz NOT NULL DEFAULT app_now(),
   CONSTRAINT order_buyer CHECK (num_nonnulls(buyer_account, buyer_guest) = 1),
   CONSTRAINT order_commission CHECK (commission BETWEEN 0 AND gross),
+  CONSTRAINT order_event FOREIGN KEY (event_id, currency) REFERENCES events (id, currency),
   CONSTRAINT order_refunded CHECK (refunded BETWEEN 0 AND gross)
 ) WITH (fillfactor = 60, autovacuum_analyze_threshold = 500, autovacuum_analyze_scale_factor = 0.02);
 CREATE INDEX orders_buyer ON orders (buyer_id, id);

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -135,7 +136,10 @@ func (s *Server) build(ctx context.Context) error {
 	s.darkroom = pool.New(pool.Config{Binary: s.cfg.Darkroom, Size: s.cfg.DarkroomSize, Log: s.log})
 	developing := s.darkroom.Probe(ctx) == nil
 	if developing {
-		queues[media.Queue] = 2
+		queues[media.Queue] = s.cfg.DarkroomSize
+		if s.cfg.DarkroomSize <= 0 {
+			queues[media.Queue] = runtime.GOMAXPROCS(0)
+		}
 	} else {
 		s.log.Warn("the darkroom does not work: photographs wait for another instance", "binary", s.cfg.Darkroom)
 	}

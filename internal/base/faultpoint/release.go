@@ -2,7 +2,7 @@
 
 package faultpoint
 
-type orders struct{}
+type orders struct{} //nolint:unused // embedded; the proof build has fields
 
 func (*Point) load() {}
 
