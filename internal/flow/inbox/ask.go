@@ -11,7 +11,15 @@ import (
 	"proofroom/internal/core/payment"
 )
 
-const askTimeout = 15 * time.Second
+const (
+	askTimeout = 15 * time.Second
+	// A drainer that was quicker commits within milliseconds. Past this, who
+	// asked is told how things stand.
+	settleTime  = 3 * time.Second
+	settleEvery = 10 * time.Millisecond
+
+	received = "received" // the state of a row that nobody has worked yet
+)
 
 // Asker asks providers what became of a page, and applies the answer. It serves
 // the poller and a browser that returns from paying.
@@ -43,8 +51,8 @@ func (a *Asker) Ask(ctx context.Context, provider, account, ref, why string) err
 	return a.Say(ctx, payment.Reply(p, why, ref, page.Facts))
 }
 
-// Say stores a provider's answer as a row and applies it at once. An answer
-// without facts is no news and is not stored.
+// Say stores a provider's answer as a row, and returns when it is applied or was
+// put off. An answer without facts is no news and is not stored.
 func (a *Asker) Say(ctx context.Context, row payment.Row) error {
 	if len(row.Receipt.Facts) == 0 {
 		return nil
@@ -57,5 +65,22 @@ func (a *Asker) Say(ctx context.Context, row payment.Row) error {
 		a.drainer.Wake() // said before; whoever drains applies it
 		return nil
 	}
-	return a.drainer.Apply(ctx, row.Receipt.Applier, []uuid.UUID{row.ID})
+	if err := a.drainer.Apply(ctx, row.Receipt.Applier, []uuid.UUID{row.ID}); err != nil {
+		return err
+	}
+	return a.settled(ctx, row.ID)
+}
+
+// settled waits until the row is no longer as it was received. Apply leaves a row
+// to a drainer that was quicker, whose transaction may still be open: without the
+// wait, a buyer who has paid would be told that nothing was paid.
+func (a *Asker) settled(ctx context.Context, rowID uuid.UUID) error {
+	deadline := time.Now().Add(settleTime)
+	for {
+		row, err := a.inbox.Get(ctx, a.pool, rowID)
+		if err != nil || row.State != received || time.Now().After(deadline) {
+			return err
+		}
+		wait(ctx, settleEvery)
+	}
 }
