@@ -1,13 +1,20 @@
 package entitlement
 
 import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"proofroom/internal/base/id"
+	"proofroom/internal/testkit/pgtest"
 )
 
 // A single photograph and its whole event at the same moment: whoever comes
@@ -102,23 +109,40 @@ func TestSameLineFromTwoTransactions(t *testing.T) {
 	require.Empty(t, broken(t, s.pool))
 }
 
-// Many photographs of several buyers, in opposite orders: sorted inserts meet at
-// one place and nothing deadlocks.
+// crossing lets two transactions come to what a third one holds, with what they
+// took before in their hands, and lets that one go. If they took it in opposite
+// orders, that is a deadlock.
+func (s *shop) crossing(t *testing.T, hold, forth, back func(pgx.Tx) error) {
+	t.Helper()
+	holder := pgtest.StartTx(t, s.pool)
+	require.NoError(t, hold(holder))
+	var late errgroup.Group
+	for _, f := range []func(pgx.Tx) error{forth, back} {
+		tx := pgtest.StartTx(t, s.pool)
+		late.Go(func() error { return errors.Join(f(tx), tx.Commit(context.WithoutCancel(t.Context()))) })
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err := pgtest.WaitBlocked(ctx, s.pool, tx.PID)
+		require.NoError(t, err)
+	}
+	require.NoError(t, holder.Rollback(t.Context()))
+	require.NoError(t, late.Wait())
+}
+
+// Three photographs by two orders whose lines come in opposite orders.
 func TestCrossingGrants(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	var forth, back []Grant
-	for range 3 {
-		buyer := s.buyer(t)
-		photos := []uuid.UUID{id.New(), id.New(), id.New()}
-		forth = append(forth, s.order(t, s.pool, buyer, photos...)...)
-		back = append(s.order(t, s.pool, buyer, photos[2], photos[1], photos[0]), back...)
+	buyer := s.buyer(t)
+	a, b, c := id.New(), id.New(), id.New()
+	forth, back := s.order(t, s.pool, buyer, a, b, c), s.order(t, s.pool, buyer, c, b, a)
+	var first, second []Granted
+	s.crossing(t, s.granting(t, nil, s.line(t, buyer, b)), s.granting(t, &first, forth...), s.granting(t, &second, back...))
+	results := map[Result]int{}
+	for _, g := range append(first, second...) {
+		results[g.Result]++
 	}
-	var out []Granted
-	s.race(t, true, s.granting(t, nil, forth...), s.granting(t, &out, back...))
-	for _, g := range out {
-		require.Equal(t, Shadowed, g.Result)
-	}
+	require.Equal(t, map[Result]int{Live: 3, Shadowed: 3}, results)
 	require.Empty(t, broken(t, s.pool))
 }
 
@@ -223,24 +247,56 @@ func TestRestoreMeetsGrant(t *testing.T) {
 	require.Empty(t, broken(t, s.pool))
 }
 
-// Locks of many pairs in opposite orders, exclusive and shared: taken sorted,
-// they cannot deadlock, and exclusive wins over shared for one pair.
-func TestAccessLocksAreSorted(t *testing.T) {
+// A shadow's end that becomes a live one's end while it waits takes the stronger
+// lock, so that nobody is shadowed by it meanwhile.
+func TestEndOfAnHeirExcludesGrants(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	var forth, back []Access
-	for i := range 20 {
-		a := Access{BuyerID: id.New(), EventID: id.New(), Exclusive: i%2 == 0}
-		forth = append(forth, a, Access{BuyerID: a.BuyerID, EventID: a.EventID})
-		a.Exclusive = !a.Exclusive
-		back = append([]Access{a}, back...)
-	}
-	lock := func(l []Access) func(pgx.Tx) error {
+	buyer, photo := s.buyer(t), id.New()
+	a, b, c := s.granted(t, buyer, photo), s.granted(t, buyer, photo), s.line(t, buyer, photo)
+	first, second := pgtest.StartTx(t, s.pool), pgtest.StartTx(t, s.pool)
+	require.NoError(t, s.revoking(t, a)(first))
+	var late errgroup.Group
+	late.Go(func() error { return s.revoking(t, b)(second) }) // b is shadowed when this begins
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := pgtest.WaitBlocked(ctx, s.pool, second.PID)
+	require.NoError(t, err)
+	require.NoError(t, first.Commit(t.Context()))
+	require.NoError(t, late.Wait())
+
+	third := pgtest.StartTx(t, s.pool)
+	late.Go(func() error { return s.granting(t, nil, c)(third) })
+	_, err = pgtest.WaitBlocked(ctx, s.pool, third.PID)
+	require.NoError(t, err)
+	require.NoError(t, second.Commit(t.Context()))
+	require.NoError(t, late.Wait())
+	require.NoError(t, third.Commit(t.Context()))
+	require.Equal(t, []Result{Ended, Ended, Live}, []Result{s.result(t, a), s.result(t, b), s.result(t, c)})
+	require.Empty(t, broken(t, s.pool))
+}
+
+// Locks are taken sorted whatever order they are asked in, and exclusive wins
+// over shared for one pair.
+func TestAccessLocks(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	lock := func(l ...Access) func(pgx.Tx) error {
 		return func(tx pgx.Tx) error { return s.store.LockAccessTx(t.Context(), tx, l) }
 	}
-	s.race(t, true, lock(forth), lock(back))
-	one := forth[0]
-	one.Exclusive = false
-	s.race(t, true, lock([]Access{one, forth[0]}), lock([]Access{one}))
-	s.meet(t, lock([]Access{one}), lock([]Access{one}))
+	var keys []Access
+	for range 3 {
+		keys = append(keys, Access{BuyerID: id.New(), EventID: id.New(), Exclusive: true})
+	}
+	slices.SortFunc(keys, func(a, b Access) int {
+		return cmp.Compare(accessKey(a.BuyerID, a.EventID), accessKey(b.BuyerID, b.EventID))
+	})
+	s.crossing(t, lock(keys[1]), lock(keys[0], keys[1], keys[2]), lock(keys[2], keys[1], keys[0]))
+
+	shared := keys[0]
+	shared.Exclusive = false
+	s.race(t, true, lock(shared, keys[0]), lock(shared))
+	s.race(t, true, lock(keys[0], shared), lock(shared))
+	s.race(t, true, lock(shared), lock(keys[0]))
+	s.meet(t, lock(shared), lock(shared))
 }

@@ -329,6 +329,31 @@ func TestRaces(t *testing.T) {
 	require.Equal(t, Running, race(t, d, false, forgetting, beginning(d, c)).State, "not forgotten after all")
 }
 
+// The key is deleted while a second request waits for its row.
+func TestKeyForgottenUnderTheLock(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	c := newClaim("a cart")
+	d.begin(t, c)
+	owner, late := pgtest.StartTx(t, d.pool), pgtest.StartTx(t, d.pool)
+	_, err := d.store.own(t.Context(), owner, c, 1)
+	require.NoError(t, err)
+	var found Begun
+	var g errgroup.Group
+	g.Go(func() (err error) {
+		found, err = d.store.BeginTx(t.Context(), late, c)
+		return err
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err = pgtest.WaitBlocked(ctx, d.pool, late.PID)
+	require.NoError(t, err)
+	require.NoError(t, d.store.ForgetTx(t.Context(), owner, c, 1))
+	require.NoError(t, owner.Commit(t.Context()))
+	require.NoError(t, g.Wait())
+	require.Equal(t, Begun{State: New, Term: 1}, found)
+}
+
 func TestConstraints(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

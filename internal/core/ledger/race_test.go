@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"proofroom/internal/base/id"
 	"proofroom/internal/base/pg"
 	"proofroom/internal/testkit/pgtest"
 )
@@ -156,6 +157,69 @@ func (w *world) twoReleased(t *testing.T) (a, b sold) {
 	w.mustPost(t, a.sale(), b.sale(), a.release(), b.release())
 	w.payOut(t, w.pool, creator, "USD", 6_00)
 	return a, b
+}
+
+// crossing lets two calls come to what a third transaction holds, with what they
+// took before in their hands, and lets that one go. If they took it in opposite
+// orders, that is a deadlock.
+func (w *world) crossing(t *testing.T, hold, forth, back []Entry) {
+	t.Helper()
+	holder := pgtest.StartTx(t, w.pool)
+	_, err := w.store.PostTx(t.Context(), holder, hold)
+	require.NoError(t, err)
+	var late errgroup.Group
+	for _, entries := range [][]Entry{forth, back} {
+		tx := pgtest.StartTx(t, w.pool)
+		late.Go(func() error {
+			_, err := w.store.PostTx(t.Context(), tx, entries)
+			return errors.Join(err, tx.Commit(background()))
+		})
+		_, err := pgtest.WaitBlocked(soon(t), w.pool, tx.PID)
+		require.NoError(t, err)
+	}
+	require.NoError(t, holder.Rollback(t.Context()))
+	require.NoError(t, late.Wait())
+	require.Empty(t, broken(t, w.pool))
+}
+
+// Wallets at their first touch, entries without wallets, and accounts at theirs:
+// each is taken sorted, whatever the order of the slice.
+func TestCrossingCalls(t *testing.T) {
+	t.Parallel()
+	three := func(make func(i int) Entry) (hold, forth, back []Entry) {
+		for i := range 3 {
+			e := make(i)
+			forth, back = append(forth, e), append([]Entry{e}, back...)
+		}
+		return forth[1:2], forth, back
+	}
+	t.Run("first touches of wallets", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		creators := []uuid.UUID{newCreator(t, w.pool), newCreator(t, w.pool), newCreator(t, w.pool)}
+		hold, forth, back := three(func(i int) Entry { return newSold(creators[i], "USD", 10_00, 9_00).sale() })
+		for i := range back { // other orders of the same creators
+			back[i] = newSold(back[i].CreatorID, "USD", 10_00, 9_00).sale()
+		}
+		w.crossing(t, hold, forth, back)
+	})
+	t.Run("entries", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.mustPost(t, newSold(id.New(), "USD", 1, 1).entry(Surplus, "", 1)) // the accounts are there
+		hold, forth, back := three(func(int) Entry { return newSold(id.New(), "USD", 1, 1).entry(Surplus, "", 1) })
+		w.crossing(t, hold, forth, back)
+	})
+	t.Run("first touches of accounts", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		currencies := []string{"EUR", "JPY", "USD"}
+		hold, forth, back := three(func(i int) Entry { return newSold(id.New(), currencies[i], 1, 1).entry(Surplus, "", 1) })
+		for i := range back {
+			back[i] = newSold(id.New(), back[i].Currency, 1, 1).entry(Surplus, "", 1)
+		}
+		w.crossing(t, hold, forth, back)
+	})
 }
 
 // Many transactions touch a few wallets in all orders. Nothing deadlocks, for

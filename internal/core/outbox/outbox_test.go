@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"testing"
 	"time"
@@ -97,6 +98,29 @@ func TestSameMessageFromTwoTransactions(t *testing.T) {
 	var n int
 	require.NoError(t, db.Pool.QueryRow(t.Context(), twice).Scan(&n))
 	require.Zero(t, n)
+}
+
+// Messages of two transactions in opposite orders come to one that a third holds.
+// They are inserted sorted, so nothing deadlocks.
+func TestCrossingMessages(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t).Pool
+	a, b, c := receipt(""), receipt(""), receipt("")
+	holder := pgtest.StartTx(t, pool)
+	require.NoError(t, store.MessagesTx(t.Context(), holder, []Message{b}))
+	var late errgroup.Group
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, messages := range [][]Message{{a, b, c}, {c, b, a}} {
+		tx := pgtest.StartTx(t, pool)
+		late.Go(func() error {
+			return errors.Join(store.MessagesTx(ctx, tx, messages), tx.Commit(ctx))
+		})
+		_, err := pgtest.WaitBlocked(ctx, pool, tx.PID)
+		require.NoError(t, err)
+	}
+	require.NoError(t, holder.Rollback(t.Context()))
+	require.NoError(t, late.Wait())
 }
 
 // Without uq_message the Message-ID is the backup, while the host keeps its
