@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,7 +22,6 @@ import (
 	"proofroom/internal/base/jobs"
 	"proofroom/internal/base/obs"
 	"proofroom/internal/base/pg"
-	"proofroom/internal/base/problem"
 	"proofroom/internal/core/account"
 	"proofroom/internal/core/catalog"
 	"proofroom/internal/core/entitlement"
@@ -154,7 +152,7 @@ func (s *Server) build(ctx context.Context) error {
 	s.receiver = inbox.NewReceiver(s.pool, s.log, func() { s.Drainer.Wake(); s.fetcher.Wake() })
 	s.Asker = inbox.NewAsker(s.pool, s.providers, s.Drainer)
 	s.Checkout = checkout.New(s.pool, checkout.Config{
-		PublicURL: s.cfg.PublicURL, Waits: s.cfg.PollWaits, GiveUp: s.cfg.GiveUp, Problem: storedProblem,
+		PublicURL: s.cfg.PublicURL, Waits: s.cfg.PollWaits, GiveUp: s.cfg.GiveUp, Problem: edge.Render,
 	}, s.log, s.providers, s.Asker)
 	s.Refunds = refund.New(s.pool, s.log, s.Settler, lazy, settle.QueueMoney, s.providers, s.Asker)
 
@@ -191,17 +189,6 @@ func (s *Server) minimum(currency string) int64 {
 
 func hasOrders(ctx context.Context, conn pg.DBTX, eventID uuid.UUID) (bool, error) {
 	return checkout.HasOrders(ctx, conn, eventID)
-}
-
-// storedProblem renders a problem that is kept as an answer: without the id of
-// the request that met it, since others will get it too.
-func storedProblem(p *problem.Error) (int, []byte) {
-	doc := edge.Explain(p)
-	b, err := json.Marshal(doc)
-	if err != nil {
-		panic("app: a problem cannot be encoded: " + err.Error())
-	}
-	return doc.Status, append(b, '\n')
 }
 
 // Addr is where the public is served.

@@ -25,6 +25,11 @@ const (
 // Client inserts jobs and, when it has workers, runs them.
 type Client struct{ *river.Client[pgx.Tx] }
 
+// Enqueuer inserts jobs in the transaction of their cause; *Client does.
+type Enqueuer interface {
+	EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, args ...river.JobArgs) error
+}
+
 // Config says what a client does.
 type Config struct {
 	Pool    *pgxpool.Pool

@@ -6,10 +6,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 
+	"proofroom/internal/base/jobs"
 	"proofroom/internal/core/catalog"
 	"proofroom/internal/darkroom/wire"
 )
@@ -31,11 +30,6 @@ type DevelopJob struct {
 // Kind names the job in the queue.
 func (DevelopJob) Kind() string { return "media_develop" }
 
-// Jobs enqueues jobs in a transaction.
-type Jobs interface {
-	EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, args ...river.JobArgs) error
-}
-
 // Room is the darkroom: *pool.Pool. Its errors are a *wire.Unreadable when the
 // photograph is at fault, and anything else when it is not.
 type Room interface {
@@ -54,7 +48,7 @@ type Config struct {
 type Service struct {
 	pool    *pgxpool.Pool
 	files   *Store
-	jobs    Jobs
+	jobs    jobs.Enqueuer
 	room    Room
 	cfg     Config
 	catalog catalog.Store
@@ -62,7 +56,7 @@ type Service struct {
 
 // New makes a Service. room is nil where there is no darkroom; then Develop must
 // not be called.
-func New(pool *pgxpool.Pool, files *Store, jobs Jobs, room Room, cfg Config) *Service {
+func New(pool *pgxpool.Pool, files *Store, enqueuer jobs.Enqueuer, room Room, cfg Config) *Service {
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = 50 << 20
 	}
@@ -72,7 +66,7 @@ func New(pool *pgxpool.Pool, files *Store, jobs Jobs, room Room, cfg Config) *Se
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{pool: pool, files: files, jobs: jobs, room: room, cfg: cfg}
+	return &Service{pool: pool, files: files, jobs: enqueuer, room: room, cfg: cfg}
 }
 
 // MaxBytes is the largest original that is taken, in bytes.

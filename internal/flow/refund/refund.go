@@ -44,11 +44,6 @@ type Settler interface {
 	ReconsiderTx(ctx context.Context, tx pgx.Tx, f *order.Facts, before order.Derived, delta *order.Delta, cause order.Cause) error
 }
 
-// Enqueuer enqueues a job in the transaction of its cause.
-type Enqueuer interface {
-	EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, args ...river.JobArgs) error
-}
-
 // Sayer stores and applies what providers answer.
 type Sayer interface {
 	Say(ctx context.Context, row payment.Row) error
@@ -61,14 +56,14 @@ type Service struct {
 	orders    order.Store
 	book      account.Book
 	settler   Settler
-	jobs      Enqueuer
+	jobs      jobs.Enqueuer
 	queue     string
 	providers payment.Providers
 	sayer     Sayer
 }
 
 // New returns a Service whose jobs go to the named queue.
-func New(pool *pgxpool.Pool, log *slog.Logger, settler Settler, enqueuer Enqueuer, queue string, providers payment.Providers, sayer Sayer) *Service {
+func New(pool *pgxpool.Pool, log *slog.Logger, settler Settler, enqueuer jobs.Enqueuer, queue string, providers payment.Providers, sayer Sayer) *Service {
 	return &Service{pool: pool, log: log, settler: settler, jobs: enqueuer, queue: queue, providers: providers, sayer: sayer}
 }
 

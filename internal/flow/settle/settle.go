@@ -9,11 +9,11 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
 
 	"proofroom/internal/base/faultpoint"
 	"proofroom/internal/base/guard"
 	"proofroom/internal/base/id"
+	"proofroom/internal/base/jobs"
 	"proofroom/internal/core/catalog"
 	"proofroom/internal/core/entitlement"
 	"proofroom/internal/core/ledger"
@@ -34,11 +34,6 @@ var (
 	beforeCommit = faultpoint.Define("settle.before_commit", "everything is written and nothing committed")
 )
 
-// Jobs enqueues work in the transaction of its cause.
-type Jobs interface {
-	EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, args ...river.JobArgs) error
-}
-
 // QueueMoney is the queue of jobs that move money.
 const QueueMoney = "money"
 
@@ -49,12 +44,12 @@ type Settler struct {
 	ledger  *ledger.Store
 	outbox  outbox.Store
 	catalog catalog.Store
-	jobs    Jobs
+	jobs    jobs.Enqueuer
 }
 
 // New returns a Settler.
-func New(l *ledger.Store, o outbox.Store, jobs Jobs) *Settler {
-	return &Settler{ledger: l, outbox: o, jobs: jobs}
+func New(l *ledger.Store, o outbox.Store, enqueuer jobs.Enqueuer) *Settler {
+	return &Settler{ledger: l, outbox: o, jobs: enqueuer}
 }
 
 // ApplyTx implements payment.Applier.
