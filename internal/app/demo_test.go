@@ -95,8 +95,8 @@ func TestDemoOnceBeginsFromNothing(t *testing.T) {
 	require.Len(t, strings.Split(strings.TrimSpace(stderr.String()), "\n"), 1, "one line says what to do")
 }
 
-// show runs the demonstration in a folder until stop is called.
-func show(t *testing.T, program, dir string) (running demo.Running, stop func()) {
+// show starts the demonstration in a folder and returns once everything runs.
+func show(t *testing.T, program, dir string) (demo.Running, *exec.Cmd) {
 	t.Helper()
 	cmd := exec.Command(program, "demo", "--json", "--data-dir", dir)
 	// An empty cache: pictures are drawn, and no test depends on what was fetched.
@@ -106,21 +106,35 @@ func show(t *testing.T, program, dir string) (running demo.Running, stop func())
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	var running demo.Running
 	require.NoError(t, json.NewDecoder(out).Decode(&running))
-	return running, func() {
-		require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
-		require.NoError(t, cmd.Wait(), "an orderly end is a success")
+	return running, cmd
+}
+
+// interrupt ends the demonstration as Ctrl-C does.
+func interrupt(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	require.NoError(t, cmd.Wait(), "an orderly end is a success")
+}
+
+// gone reports whether nothing answers at an address.
+func gone(address string) bool {
+	res, err := http.Get(address) //nolint:gosec // an address of ours
+	if err == nil {
+		_ = res.Body.Close()
 	}
+	return err != nil
 }
 
 // demoTour proves that the tour of README.md does the whole job, and that a
-// demonstration that is run again goes on with what it had.
+// demonstration that was stopped, or killed, goes on with what it had.
 func demoTour(t *testing.T, program string) {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o711)) // as root, the database is run by another user
 	require.NoError(t, os.Chmod(dir, 0o711))
-	first, stop := show(t, program, dir)
+	first, cmd := show(t, program, dir)
 	require.Len(t, first.Events, 3)
 	require.Len(t, first.Accounts, 3)
 
@@ -129,14 +143,21 @@ func demoTour(t *testing.T, program string) {
 		require.Contains(t, strings.ToLower(out), want)
 	}
 	require.True(t, strings.HasSuffix(out, "\nrefunded\n"), out)
-	stop()
-	_, err := http.Get(first.Shop)
-	require.Error(t, err, "it has ended")
+	interrupt(t, cmd)
+	require.True(t, gone(first.Shop), "it has ended")
 
-	again, stop := show(t, program, dir)
-	require.Equal(t, first.Events, again.Events)
-	require.Equal(t, first.Accounts, again.Accounts)
-	stop()
+	second, cmd := show(t, program, dir)
+	require.Equal(t, first.Events, second.Events)
+	require.Equal(t, first.Accounts, second.Accounts)
+	require.NoError(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	for _, address := range []string{second.Shop, second.Provider} {
+		require.Eventually(t, func() bool { return gone(address) }, 20*time.Second, 50*time.Millisecond, "nothing outlives what was killed")
+	}
+
+	third, cmd := show(t, program, dir)
+	require.Equal(t, first.Events, third.Events)
+	interrupt(t, cmd)
 }
 
 // tour runs the commands of README.md against a demonstration and returns what

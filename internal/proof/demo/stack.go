@@ -90,8 +90,11 @@ func begin(ctx context.Context, o Options, at ports, extra ...string) (_ *Stack,
 	defer cancel()
 
 	if s.pg, err = embedded.Start(ctx, embedded.Config{DataDir: filepath.Join(o.Dir, "postgres"), Log: obs.Log(o.Err, slog.LevelError)}); err != nil {
-		if errors.Is(err, embedded.ErrInUse) {
+		switch {
+		case errors.Is(err, embedded.ErrInUse):
 			err = fmt.Errorf("a demonstration runs in %s already: look at that one, stop it, or choose another --data-dir: %w", o.Dir, err)
+		case errors.Is(err, embedded.ErrNotInstalled):
+			err = fmt.Errorf("run make setup, which installs what is missing: %w", err)
 		}
 		return nil, err
 	}
