@@ -19,6 +19,7 @@ import (
 
 const (
 	buyersAtOnce = 8
+	toldErrors   = 5
 	settleTime   = 20 * time.Second
 	eachShelf    = 5 // photographs of each event, so that an order can have five lines
 
@@ -199,7 +200,8 @@ func (s *sale) state(ctx context.Context, shop *api, method, suffix string) (str
 	return o.State, err
 }
 
-// atOnce works on all items, some at a time, and joins what went wrong.
+// atOnce works on all items, some at a time, and tells of the first few that went
+// wrong.
 func atOnce[T any](ctx context.Context, items []T, work func(context.Context, T) error) error {
 	var (
 		wg   sync.WaitGroup
@@ -223,6 +225,9 @@ func atOnce[T any](ctx context.Context, items []T, work func(context.Context, T)
 	}
 	close(queue)
 	wg.Wait()
+	if n := len(errs) - toldErrors; n > 0 {
+		errs = append(errs[:toldErrors], fmt.Errorf("and %d more", n))
+	}
 	return errors.Join(errs...)
 }
 
