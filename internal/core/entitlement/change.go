@@ -17,7 +17,7 @@ func (s Store) RevokeTx(ctx context.Context, tx pgx.Tx, changes []Change) error 
 	if _, err := s.lock(ctx, tx, changes); err != nil {
 		return err
 	}
-	ended, err := s.q.Revoke(ctx, tx, db.RevokeParams(arrays(changes)))
+	ended, err := s.q.Revoke(ctx, tx, arrays(changes))
 	if err != nil {
 		return fmt.Errorf("end grants: %w", err)
 	}

@@ -138,23 +138,23 @@ func TestGuards(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) { // one by one: each locks whole tables
-			try := func(remove string) (error, []string) {
+			try := func(remove string) ([]string, error) {
 				tx, err := s.db.Owner.Begin(t.Context())
 				require.NoError(t, err)
 				defer func() { _ = tx.Rollback(background()) }()
 				_, err = tx.Exec(t.Context(), remove)
 				require.NoError(t, err)
 				if err := c.damage(t.Context(), tx); err != nil {
-					return err, nil
+					return nil, err
 				}
-				return nil, broken(t, tx)
+				return broken(t, tx), nil
 			}
-			err, _ := try("")
+			_, err := try("")
 			var refused *pgconn.PgError
 			require.True(t, errors.As(err, &refused), "%v", err)
 			require.Equal(t, c.code, refused.Code)
 			require.Equal(t, c.constraint, refused.ConstraintName)
-			err, rules := try(c.remove)
+			rules, err := try(c.remove)
 			require.NoError(t, err)
 			require.Contains(t, rules, c.broken)
 		})

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -130,18 +131,18 @@ func TestGuards(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) { // one by one: each locks whole tables
-			try := func(remove string) (err error, rules []string) {
+			try := func(remove string) (rules []string, err error) {
 				tx, err := w.db.Owner.Begin(t.Context()) // the program may do none of this
 				require.NoError(t, err)
 				defer func() { _ = tx.Rollback(background()) }()
 				_, err = tx.Exec(t.Context(), remove)
 				require.NoError(t, err)
 				if err := c.damage(t.Context(), tx); err != nil {
-					return err, nil
+					return nil, err
 				}
-				return nil, broken(t, tx)
+				return broken(t, tx), nil
 			}
-			err, rules := try("")
+			rules, err := try("")
 			switch {
 			case c.refused != nil:
 				require.Error(t, err)
@@ -153,7 +154,7 @@ func TestGuards(t *testing.T) {
 			if c.broken == "" {
 				return
 			}
-			err, rules = try(c.remove)
+			rules, err = try(c.remove)
 			require.NoError(t, err)
 			require.Contains(t, rules, c.broken)
 		})
@@ -162,8 +163,8 @@ func TestGuards(t *testing.T) {
 
 func code(codes ...string) func(error) bool {
 	return func(err error) bool {
-		pgErr, ok := err.(*pgconn.PgError)
-		if !ok {
+		var pgErr *pgconn.PgError
+		if !errors.As(err, &pgErr) {
 			return false
 		}
 		for _, c := range codes {
@@ -180,6 +181,5 @@ func unique(name string) func(error) bool {
 }
 
 func differs(err error) bool {
-	_, ok := err.(*EntryError)
-	return ok
+	return errors.Is(err, ErrEntryDiffers)
 }

@@ -92,7 +92,7 @@ func (m *model) refund(o *modelOrder, gross int64) Entry {
 		w.Available = 0
 	}
 	m.money(o, -gross, gross-net, 0, 0)
-	r := &modelRefund{entry: o.sold.refund(fmt.Sprint(len(o.refunds)), gross), net: net}
+	r := &modelRefund{entry: o.refund(fmt.Sprint(len(o.refunds)), gross), net: net}
 	o.refunds = append(o.refunds, r)
 	return r.entry
 }
@@ -115,7 +115,7 @@ func (m *model) undo(o *modelOrder, r *modelRefund) Entry {
 		m.wallet(o).Pending += r.net
 	}
 	m.money(o, r.entry.Gross, -(r.entry.Gross - r.net), 0, 0)
-	return o.sold.undo(r.entry)
+	return o.undo(r.entry)
 }
 
 func (m *model) release(o *modelOrder) Entry {
@@ -125,7 +125,7 @@ func (m *model) release(o *modelOrder) Entry {
 	m.wallet(o).Pending -= o.pending
 	m.credit(m.wallet(o), o.pending)
 	o.pending = 0
-	return o.sold.release()
+	return o.release()
 }
 
 // step draws one thing that can happen, applies it to the model and returns the
@@ -160,7 +160,7 @@ func (m *model) step(t *rapid.T, creators []uuid.UUID) (e Entry, want Result, ok
 	case "release":
 		o := pick()
 		if o.released {
-			return o.sold.release(), Already, true
+			return o.release(), Already, true
 		}
 		if o.pending == 0 {
 			want = Nothing
@@ -192,7 +192,7 @@ func (m *model) step(t *rapid.T, creators []uuid.UUID) (e Entry, want Result, ok
 		r.undone = true
 		o.suspense += r.entry.Gross
 		m.money(o, r.entry.Gross, 0, -r.entry.Gross, 0)
-		return o.sold.undo(r.entry), want, true
+		return o.undo(r.entry), want, true
 	case "fee":
 		o := pick()
 		e = o.entry(Fee, id.New().String(), rapid.Int64Range(1, 500).Draw(t, "gross"))
@@ -236,7 +236,7 @@ func TestLedgerAgreesWithModel(t *testing.T) {
 				o := rapid.SampledFrom(m.orders).Draw(rt, "order")
 				before, _ := o.refunded()
 				over := rapid.Int64Range(1, 100).Draw(rt, "over")
-				_, err := w.store.PostTx(t.Context(), tx, []Entry{o.sold.refund("too much", o.gross-before+over)})
+				_, err := w.store.PostTx(t.Context(), tx, []Entry{o.refund("too much", o.gross-before+over)})
 				require.ErrorIs(rt, err, ErrExceeds)
 				_, err = w.store.PostTx(t.Context(), tx, []Entry{o.entry(SurplusRefunded, "too much", o.suspense+over)})
 				require.ErrorIs(rt, err, ErrExceeds)
