@@ -105,7 +105,7 @@ func open(ctx context.Context, o Options, at ports, extra ...string) (people, *S
 
 // once is Once on a stack that runs.
 func once(ctx context.Context, o Options, s *Stack, who people, checks Checks, p *progress) (Report, error) {
-	var r Report
+	r := Report{Orders: Orders{ByProvider: map[string]int{}}, Invariants: []Invariant{}}
 	shop := newAPI(s.URL, buyersAtOnce)
 	st, err := stock(ctx, s, who.of(account.Creator), eachShelf, p)
 	if err != nil {
