@@ -187,6 +187,24 @@ func (f *Facts) Refundable(p *Payment) int64 {
 	return left
 }
 
+// SaleLeft is what of the sale can still be asked back of the payment that
+// bought it: the price less what is given back of it. The payment may hold more
+// than that, such as an excess whose refund failed, but that was not sold.
+func (f *Facts) SaleLeft(kept *Payment) int64 {
+	left := f.Order.Gross
+	for i := range f.Requests {
+		if r := &f.Requests[i]; r.Kind.ofSale() && f.Active(r) {
+			left -= r.Amount
+		}
+	}
+	for i := range f.Refunds {
+		if r := &f.Refunds[i]; r.RequestID == nil && r.Payment() == kept.Key && !undone(r) {
+			left -= r.Amount
+		}
+	}
+	return min(left, f.Refundable(kept))
+}
+
 // Active reports whether a request stands: asked for, under way or done.
 func (f *Facts) Active(r *Request) bool {
 	if r.State == RequestRejected {

@@ -268,3 +268,29 @@ func TestMergeOtherPage(t *testing.T) {
 	d := learn(f, o)
 	require.Equal(t, order.Review, d.State)
 }
+
+// An excess whose refund failed stays with the payment, and is not the sale's to
+// give back.
+func TestSaleLeft(t *testing.T) {
+	t.Parallel()
+	f := cart()
+	d := learn(f, paid(f, "pi_1", 1600))
+	require.Equal(t, int64(1000), f.SaleLeft(d.Kept))
+	ask := func(kind order.RequestKind, amount int64) uuid.UUID {
+		r := order.Request{ID: id.New(), Payment: d.Kept.Key, Kind: kind, Amount: amount, Currency: "EUR", State: order.RequestOpen}
+		f.Requests = append(f.Requests, r)
+		return r.ID
+	}
+	excess := ask(order.RefundExcess, 600)
+	require.Equal(t, int64(1000), f.SaleLeft(d.Kept))
+	failed := refunded("pi_1", "re_1", payment.RefundFailed, 600)
+	failed.RequestID = excess
+	learn(f, failed)
+	require.Equal(t, int64(1600), f.Refundable(d.Kept), "the provider still has it all")
+	ask(order.RefundCovered, 400)
+	require.Equal(t, int64(600), f.SaleLeft(d.Kept))
+	learn(f, refunded("pi_1", "re_2", payment.RefundSucceeded, 100)) // begun at the provider
+	require.Equal(t, int64(500), f.SaleLeft(d.Kept))
+	ask(order.RefundSale, 500)
+	require.Equal(t, int64(0), f.SaleLeft(d.Kept), "although the provider has more")
+}

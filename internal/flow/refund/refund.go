@@ -92,7 +92,7 @@ func (s *Service) fullTx(ctx context.Context, tx pgx.Tx, operatorID, orderID uui
 	if before.Kept == nil {
 		return order.Request{}, ErrNothing
 	}
-	left := min(f.Refundable(before.Kept), f.Order.Gross)
+	left := f.SaleLeft(before.Kept)
 	if !guardSum.On() {
 		left = f.Order.Gross
 	}
