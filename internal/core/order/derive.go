@@ -229,40 +229,59 @@ func (d *Derived) refunds(f *Facts) {
 	if d.Late || len(d.Choose) > 0 {
 		return
 	}
+	left := f.Order.Gross // of the sale, that refunds begun at the provider can take back
 	for i := range f.Refunds {
 		r := &f.Refunds[i]
 		p := f.Payment(r.Payment())
 		if p == nil || !took(p) {
 			continue // nothing was posted that could be taken back
 		}
-		sale := d.Kept != nil && p.Key == d.Kept.Key
-		if r.RequestID != nil {
-			if q := f.Request(*r.RequestID); q != nil {
-				sale = q.Kind.ofSale()
+		// Which part of it takes back the sale, and which money that bought nothing.
+		sale := int64(0)
+		switch q := f.request(r); {
+		case q != nil && q.Kind.ofSale():
+			sale = r.Amount
+		case q == nil && d.Kept != nil && p.Key == d.Kept.Key:
+			sale = min(r.Amount, left)
+		}
+		if !undone(r) {
+			left -= sale
+		}
+		e := Entry{Payment: p.Key, Currency: r.Currency, InboxID: r.InboxID}
+		if sale > 0 {
+			e.Key, e.Kind, e.Gross = "refund:"+r.Key(), "refund", sale
+			d.back(e, r, "refund_undone")
+			if r.Status == payment.RefundSucceeded {
+				d.Refunded += sale
 			}
 		}
-		e := Entry{Key: "refund:" + r.Key(), Kind: "surplus_refunded", Payment: p.Key, Gross: r.Amount, Currency: r.Currency, InboxID: r.InboxID}
-		if sale {
-			e.Kind = "refund"
-		}
-		d.Entries = append(d.Entries, e)
-		if undone(r) {
-			back := e
-			back.Key, back.Undoes = "refund_undone:"+r.Key(), e.Key
-			back.Kind = "surplus"
-			if sale {
-				back.Kind = "refund_undone"
-			}
-			d.Entries = append(d.Entries, back)
-		}
-		if sale && r.Status == payment.RefundSucceeded {
-			d.Refunded += r.Amount
+		if rest := r.Amount - sale; rest > 0 {
+			e.Key, e.Kind, e.Gross = "surplus_refund:"+r.Key(), "surplus_refunded", rest
+			d.back(e, r, "surplus")
 		}
 	}
 	if d.Refunded > f.Order.Gross {
 		d.Reviews = append(d.Reviews, "more was refunded than was paid")
 		d.Refunded = f.Order.Gross
 	}
+}
+
+// back adds the entry of a refund, and its reverse if the refund failed.
+func (d *Derived) back(e Entry, r *Refund, reverse string) {
+	d.Entries = append(d.Entries, e)
+	if undone(r) {
+		e.Kind, e.Undoes = reverse, e.Key
+		e.Key = "undone:" + e.Key
+		d.Entries = append(d.Entries, e)
+	}
+}
+
+// request is the request that a refund answers, nil for one begun at the provider.
+func (f *Facts) request(r *Refund) *Request {
+	if r.RequestID == nil {
+		return nil
+	}
+	return f.Request(*r.RequestID)
 }
 
 // lines says which lines the buyer should have, and asks for money back for

@@ -136,6 +136,15 @@ func TestDerive(t *testing.T) {
 			},
 			want{state: order.Refunded, entries: []string{"refund:stripe:main:re_1 refund 1000", "sale:stripe:main:pi_1 sale 1000"}},
 		},
+		"a payment with excess refunded whole at the provider": {
+			func(f *order.Facts) []payment.Observation {
+				return []payment.Observation{paid(f, "pi_1", 1200), refunded("pi_1", "re_1", payment.RefundSucceeded, 1200)}
+			},
+			want{state: order.Refunded, entries: []string{
+				"excess:stripe:main:pi_1 surplus 200", "refund:stripe:main:re_1 refund 1000",
+				"sale:stripe:main:pi_1 sale 1000", "surplus_refund:stripe:main:re_1 surplus_refunded 200",
+			}},
+		},
 		"refunded in two equal parts at the provider": {
 			func(f *order.Facts) []payment.Observation {
 				return []payment.Observation{
@@ -159,8 +168,8 @@ func TestDerive(t *testing.T) {
 				}
 			},
 			want{state: order.Paid, entries: []string{
-				"refund:stripe:main:re_1 refund 1000", "refund_undone:stripe:main:re_1 refund_undone 1000",
-				"sale:stripe:main:pi_1 sale 1000",
+				"refund:stripe:main:re_1 refund 1000", "sale:stripe:main:pi_1 sale 1000",
+				"undone:refund:stripe:main:re_1 refund_undone 1000",
 			}, live: 2},
 		},
 	}
@@ -205,7 +214,7 @@ func TestDeriveSurplus(t *testing.T) {
 	d = learn(f, back)
 	require.Equal(t, order.Paid, d.State, "the surplus payment's refund leaves the order paid")
 	require.Empty(t, d.Refunds, "it is asked back once")
-	require.Contains(t, keys(d), "refund:stripe:main:re_1 surplus_refunded 1000")
+	require.Contains(t, keys(d), "surplus_refund:stripe:main:re_1 surplus_refunded 1000")
 }
 
 // Money for an order that had expired is decided once.

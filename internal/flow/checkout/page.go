@@ -246,6 +246,9 @@ func (s *Service) failed(ctx context.Context, claim idempotency.Claim, st starte
 			}
 			return s.endTx(ctx, tx, st.orderID, payment.AttemptFailed, order.CauseCheckout)
 		})
+		if errors.Is(err, idempotency.ErrLost) {
+			return ErrRunning.After(2 * time.Second).Because(cause) // whoever took the key over goes on
+		}
 		return errors.Join(ErrRefused.Because(cause), err)
 	}
 	s.log.Warn("a page was not opened", "order", st.orderID, "error", cause)

@@ -17,11 +17,18 @@ import (
 func (s *Settler) grant(ctx context.Context, tx pgx.Tx, work []*plan) error {
 	var fresh []entitlement.Grant
 	var ended, restored []entitlement.Change
+	var locks []entitlement.Access
 	of := map[uuid.UUID]*plan{}
 	for _, p := range work {
 		for i := range p.facts.Lines {
 			l := &p.facts.Lines[i]
 			was, is := p.before.Live[l.ID], p.after.Live[l.ID]
+			if is != was {
+				locks = append(locks, entitlement.Access{
+					BuyerID: p.facts.Order.BuyerID, EventID: l.EventID,
+					Exclusive: l.Kind == order.LineEvent || was || p.before.Kept != nil,
+				})
+			}
 			switch {
 			case is && !was && p.before.Kept == nil:
 				fresh = append(fresh, grantOf(p, l))
@@ -32,6 +39,11 @@ func (s *Settler) grant(ctx context.Context, tx pgx.Tx, work []*plan) error {
 				ended = append(ended, p.change(l.ID))
 			}
 		}
+	}
+	// All of them first and in one order: grants, ends and restorations of one
+	// group must not take them piece by piece.
+	if err := s.grants.LockAccessTx(ctx, tx, locks); err != nil {
+		return err
 	}
 	if len(fresh) > 0 {
 		granted, err := s.grants.GrantTx(ctx, tx, fresh)
