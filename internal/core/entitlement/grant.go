@@ -16,6 +16,9 @@ import (
 	"proofroom/internal/core/entitlement/internal/db"
 )
 
+var lineOnce = guard.Define("entitlement.line_once", guard.Claim,
+	"a line that was granted is granted again by the next observation of its payment")
+
 var accessLock = guard.Define("entitlement.access_lock", guard.Lock,
 	"a photograph and its whole event are bought at once, and both are kept and paid")
 
@@ -154,7 +157,7 @@ func settle(grants []Grant, open []int, stands *picture, out []Granted) (fresh [
 	for _, i := range open {
 		g := &grants[i]
 		out[i].LineID = g.LineID
-		if had := stands.lines[g.LineID]; had != nil {
+		if had := stands.lines[g.LineID]; had != nil && lineOnce.On() {
 			if err := g.same(had); err != nil {
 				return nil, nil, err
 			}

@@ -143,6 +143,7 @@ func TestInvariantsGoRed(t *testing.T) {
 		`ALTER TABLE entitlements DISABLE TRIGGER USER`, `ALTER TABLE order_history DISABLE TRIGGER USER`, `ALTER TABLE orders DISABLE TRIGGER USER`,
 		`ALTER TABLE audit_log DISABLE TRIGGER USER`,
 		`ALTER TABLE wallets DROP CONSTRAINT wallet_debt`, `ALTER TABLE payments DROP CONSTRAINT uq_payment CASCADE`,
+		`ALTER TABLE refunds DROP CONSTRAINT uq_refund, DROP CONSTRAINT uq_refund_of_request`,
 		`ALTER TABLE idempotency_keys DROP CONSTRAINT uq_idempotency_key`, `ALTER TABLE entitlements DROP CONSTRAINT entitlement_live`,
 		`DROP INDEX uq_entitlement_line, uq_entitlement_photo, uq_ledger_entry, uq_ledger_sale, uq_message, uq_refund_request_auto`,
 		`ALTER TABLE messages DROP CONSTRAINT uq_message_id`, `ALTER TABLE inbox DROP CONSTRAINT uq_inbox_event`,
@@ -174,6 +175,9 @@ func TestInvariantsGoRed(t *testing.T) {
 		{"more asked back than taken", "I2", `UPDATE refund_requests SET amount = 501`},
 		{"a sale asked back twice", "I2", `UPDATE payments SET amount = 1000 WHERE payment_id = 'pi_2';
 		  INSERT INTO refund_requests SELECT '` + uid(nobody) + `', order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id FROM refund_requests`},
+		{"a refund twice", "I2", `INSERT INTO refunds (provider, account, refund_id, order_id, payment_id, status, amount, currency, inbox_id)
+		  SELECT provider, account, refund_id, order_id, payment_id, status, amount, currency, inbox_id FROM refunds`},
+		{"a request refunded twice", "I2", `INSERT INTO refunds SELECT provider, account, 're_2', order_id, payment_id, request_id, status, amount, currency, inbox_id FROM refunds`},
 		{"paid and not granted", "I3", `UPDATE entitlements SET revoked_at = now()` + fmt.Sprintf(where, uid(grant))},
 		{"free and not granted", "I3", `DELETE FROM entitlements` + fmt.Sprintf(where, uid(freeGrant))},
 		{"granted and given back", "I3", `UPDATE entitlements SET revoked_at = NULL` + fmt.Sprintf(where, uid(refundedGrant))},

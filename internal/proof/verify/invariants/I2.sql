@@ -1,6 +1,6 @@
 -- I2: a provider's payment belongs to one order, a paid order has exactly one
 -- payment that bought it, money that bought nothing is asked back once, and no
--- more is asked back than was taken or sold.
+-- more is asked back than was taken or sold. A refund stands once, for one request.
 WITH pay AS (
   SELECT p.order_id, p.provider, p.account, p.payment_id, p.amount, p.currency,
          p.provider || ':' || p.account || ':' || p.payment_id AS key,
@@ -32,6 +32,12 @@ WITH pay AS (
   LEFT JOIN back b ON (b.provider, b.account, b.payment_id) = (p.provider, p.account, p.payment_id)
 ), bad AS (
   SELECT 'payment twice ' || key AS what FROM pay GROUP BY key HAVING count(*) > 1
+  UNION ALL
+  SELECT 'refund twice ' || provider || ':' || account || ':' || refund_id
+  FROM refunds GROUP BY provider, account, refund_id HAVING count(*) > 1
+  UNION ALL
+  SELECT 'request refunded twice ' || request_id
+  FROM refunds WHERE request_id IS NOT NULL GROUP BY request_id HAVING count(*) > 1
   UNION ALL
   SELECT 'paid order ' || o.id FROM orders o
   WHERE o.paid_at IS NOT NULL AND CASE WHEN o.gross > 0

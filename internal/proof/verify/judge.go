@@ -1,0 +1,407 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"proofroom/internal/base/id"
+	"proofroom/internal/proof/twin"
+)
+
+// Finding is a promise that was found broken.
+type Finding struct {
+	// Check is an invariant's id, or one of the checks against the provider's
+	// own ledger and the clients' own log.
+	Check  string
+	Detail string
+}
+
+func (f Finding) String() string { return f.Check + ": " + f.Detail }
+
+// The checks beside the invariants. Each compares the database with what
+// somebody else wrote down: the provider stand-in, or the clients.
+const (
+	CheckKnown        = "twin.known"        // money that the provider took is a payment of the order it was for
+	CheckReal         = "twin.real"         // a payment that we believe in moved money at the provider
+	CheckKept         = "twin.kept"         // an order for which money came is paid
+	CheckBooks        = "twin.books"        // what our books say the provider holds for an order is what it holds
+	CheckGrants       = "twin.grants"       // nobody has access without money at the provider
+	CheckRefunds      = "twin.refunds"      // each request for money back moved it once
+	CheckPages        = "twin.pages"        // an attempt has one page, and none can be paid that nobody waits for
+	CheckAcknowledged = "twin.acknowledged" // an event that was answered 2xx is stored
+	CheckGenuine      = "twin.genuine"      // a stored event is one that the provider made, byte for byte
+	CheckAnswers      = "clients.answers"   // every answer that a client got is true, and the same each time
+)
+
+// judge examines a world at rest.
+func (w *World) judge(ctx context.Context) ([]Finding, []InvariantResult, error) {
+	found, err := CheckQuiet(ctx, w.DB)
+	if err != nil {
+		return nil, nil, err
+	}
+	var out []Finding
+	for _, r := range found {
+		for _, what := range r.IDs {
+			out = append(out, Finding{r.ID, what})
+		}
+	}
+	j := &court{w: w}
+	if err := j.load(ctx); err != nil {
+		return out, found, fmt.Errorf("judge the world: %w", err)
+	}
+	j.money()
+	j.refunds()
+	j.pages()
+	j.events()
+	j.answers()
+	return append(out, j.findings...), found, nil
+}
+
+// court holds both sides of the comparison.
+type court struct {
+	w        *World
+	findings []Finding
+
+	// The provider's side.
+	paid       []twin.PaymentTotals
+	sessions   []twin.SessionView
+	given      []twin.RefundView
+	deliveries []twin.DeliveryView
+	genuine    map[string]string // event: body
+
+	// Ours.
+	orders   map[uuid.UUID]dbOrder
+	payments map[string]dbPayment
+	requests map[string]dbRequest
+	books    map[uuid.UUID]int64 // what the provider holds for an order
+	attempts map[string]uuid.UUID
+	inbox    map[string][]dbEvent
+}
+
+type dbOrder struct {
+	ID       uuid.UUID
+	BuyerID  uuid.UUID
+	State    string
+	Currency string
+	Gross    int64
+	Paid     bool
+	Late     string // how late money was decided
+	Granted  int
+	Photos   []uuid.UUID
+	Whole    bool
+}
+
+type dbPayment struct {
+	PaymentID string
+	OrderID   uuid.UUID
+	Took      bool
+	Amount    int64
+	Currency  string
+}
+
+type dbRequest struct {
+	ID     uuid.UUID
+	Amount int64
+	State  string
+}
+
+type dbEvent struct {
+	EventID string
+	Class   string
+	Body    []byte
+}
+
+func (c *court) find(check, format string, args ...any) {
+	c.findings = append(c.findings, Finding{check, fmt.Sprintf(format, args...)})
+}
+
+func (c *court) load(ctx context.Context) (err error) {
+	t := c.w.Twin
+	ledger, err := t.Ledger(ctx)
+	if err != nil {
+		return err
+	}
+	c.paid = ledger.Payments
+	if c.sessions, err = t.Sessions(ctx, twin.SessionFilter{}); err != nil {
+		return err
+	}
+	if c.given, err = t.Refunds(ctx); err != nil {
+		return err
+	}
+	if c.deliveries, err = t.Deliveries(ctx, twin.DeliveryFilter{State: twin.DeliveryAcknowledged}); err != nil {
+		return err
+	}
+	c.orders = map[uuid.UUID]dbOrder{}
+	orders, err := rows[dbOrder](ctx, c.w, `
+		SELECT o.id, o.buyer_id, o.state, o.currency, o.gross, o.paid_at IS NOT NULL AS paid,
+		       coalesce((SELECT value FROM decisions d WHERE d.order_id = o.id AND d.subject = 'late'), '') AS late,
+		       (SELECT count(*) FROM entitlements e WHERE e.order_id = o.id AND e.revoked_at IS NULL)::int AS granted,
+		       ARRAY(SELECT l.photo_id FROM order_lines l WHERE l.order_id = o.id AND l.photo_id IS NOT NULL) AS photos,
+		       EXISTS (SELECT FROM order_lines l WHERE l.order_id = o.id AND l.photo_id IS NULL) AS whole
+		FROM orders o`)
+	if err != nil {
+		return err
+	}
+	for _, o := range orders {
+		c.orders[o.ID] = o
+	}
+	c.payments = map[string]dbPayment{}
+	payments, err := rows[dbPayment](ctx, c.w, `
+		SELECT payment_id, order_id, status IN ('succeeded', 'reversed') AS took, amount, currency FROM payments WHERE provider = 'stripe'`)
+	if err != nil {
+		return err
+	}
+	for _, p := range payments {
+		c.payments[p.PaymentID] = p
+	}
+	c.requests = map[string]dbRequest{}
+	requests, err := rows[dbRequest](ctx, c.w, `SELECT id, amount, state FROM refund_requests WHERE provider = 'stripe'`)
+	if err != nil {
+		return err
+	}
+	for _, q := range requests {
+		c.requests[q.ID.String()] = q
+	}
+	type holding struct {
+		OrderID uuid.UUID
+		Amount  int64
+	}
+	c.books = map[uuid.UUID]int64{}
+	holdings, err := rows[holding](ctx, c.w, `
+		SELECT e.order_id, sum(p.amount)::bigint AS amount
+		FROM ledger_postings p JOIN ledger_accounts a ON a.id = p.account_id JOIN ledger_entries e ON e.id = p.entry_id
+		WHERE a.kind = 'clearing' AND a.provider = 'stripe' GROUP BY e.order_id`)
+	if err != nil {
+		return err
+	}
+	for _, h := range holdings {
+		c.books[h.OrderID] = h.Amount
+	}
+	type attempt struct {
+		ID      uuid.UUID
+		OrderID uuid.UUID
+	}
+	c.attempts = map[string]uuid.UUID{}
+	attempts, err := rows[attempt](ctx, c.w, `SELECT id, order_id FROM attempts`)
+	if err != nil {
+		return err
+	}
+	for _, a := range attempts {
+		c.attempts[a.ID.String()] = a.OrderID
+	}
+	c.inbox = map[string][]dbEvent{}
+	events, err := rows[dbEvent](ctx, c.w, `SELECT event_id, class, body FROM inbox WHERE provider = 'stripe' AND class <> 'reply'`)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		c.inbox[e.EventID] = append(c.inbox[e.EventID], e)
+	}
+	return c.loadEvents(ctx)
+}
+
+// loadEvents reads the bodies of the events that we stored: of others there is
+// nothing to compare.
+func (c *court) loadEvents(ctx context.Context) error {
+	made, err := c.w.Twin.Events(ctx, twin.EventFilter{})
+	if err != nil {
+		return err
+	}
+	c.genuine = map[string]string{}
+	for _, e := range made {
+		if len(c.inbox[e.ID]) == 0 {
+			continue
+		}
+		whole, err := c.w.Twin.Event(ctx, e.ID)
+		if err != nil {
+			return err
+		}
+		c.genuine[e.ID] = whole.Body
+	}
+	return nil
+}
+
+func rows[T any](ctx context.Context, w *World, sql string) ([]T, error) {
+	got, err := w.DB.Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(got, pgx.RowToStructByName[T])
+}
+
+// money compares payments, orders, access and books with the provider's ledger.
+func (c *court) money() {
+	holds := map[uuid.UUID]int64{}   // what the provider holds for an order
+	took := map[uuid.UUID]int64{}    // what it ever took
+	charged := map[string]int64{}    // by payment
+	fitting := map[uuid.UUID]int64{} // payments that could buy the order
+	for _, p := range c.paid {
+		if p.Charges == 0 {
+			continue
+		}
+		charged[p.PaymentIntent] = p.Charged
+		orderID, err := uuid.Parse(p.ClientReferenceID)
+		o, known := c.orders[orderID]
+		if err != nil || !known {
+			c.find(CheckKnown, "the provider took %d for %q, which is no order", p.Charged, p.ClientReferenceID)
+			continue
+		}
+		holds[orderID] += p.Charged - p.Refunded
+		took[orderID] += p.Charged
+		if sameCurrency(o.Currency, p.Currency) && p.Charged >= o.Gross {
+			fitting[orderID]++
+		}
+		ours, ok := c.payments[p.PaymentIntent]
+		switch {
+		case !ok || !ours.Took:
+			c.find(CheckKnown, "the provider took %d by %s for order %s, and we do not know", p.Charged, p.PaymentIntent, orderID)
+		case ours.OrderID != orderID || ours.Amount != p.Charged || !sameCurrency(ours.Currency, p.Currency):
+			c.find(CheckKnown, "payment %s of %d %s for order %s stands as %d %s for order %s",
+				p.PaymentIntent, p.Charged, p.Currency, orderID, ours.Amount, ours.Currency, ours.OrderID)
+		}
+	}
+	for key, p := range c.payments {
+		if p.Took && charged[key] == 0 {
+			c.find(CheckReal, "payment %s of order %s took no money at the provider", key, p.OrderID)
+		}
+	}
+	for orderID, o := range c.orders {
+		if o.Gross == 0 {
+			continue
+		}
+		if fitting[orderID] > 0 && !o.Paid && o.Late != "refund" {
+			c.find(CheckKept, "order %s is %s, and the provider took its price %d times", orderID, o.State, fitting[orderID])
+		}
+		if o.Granted > 0 && took[orderID] < o.Gross {
+			c.find(CheckGrants, "order %s of %d gives access to %d lines, and the provider took %d", orderID, o.Gross, o.Granted, took[orderID])
+		}
+		if holds[orderID] != c.books[orderID] {
+			c.find(CheckBooks, "our books say that the provider holds %d for order %s, and it holds %d", c.books[orderID], orderID, holds[orderID])
+		}
+	}
+}
+
+// refunds compares requests for money back with refunds at the provider.
+func (c *court) refunds() {
+	moved := map[string]int64{}
+	for _, r := range c.given {
+		if c.w.refunded[r.ID] || r.Status == "failed" || r.Status == "canceled" {
+			continue
+		}
+		requestID := r.Metadata["refund_request_id"]
+		if _, ok := c.requests[requestID]; !ok {
+			c.find(CheckRefunds, "the provider gave %d back by %s, and nobody asked for it", r.Amount, r.ID)
+			continue
+		}
+		moved[requestID] += r.Amount
+	}
+	for requestID, q := range c.requests {
+		if q.State == "answered" && moved[requestID] != q.Amount && !c.undone(requestID) || q.State == "rejected" && moved[requestID] != 0 {
+			c.find(CheckRefunds, "request %s for %d back is %s, and the provider gave %d", requestID, q.Amount, q.State, moved[requestID])
+		}
+	}
+}
+
+func (c *court) undone(requestID string) bool {
+	return slices.ContainsFunc(c.given, func(r twin.RefundView) bool {
+		return r.Metadata["refund_request_id"] == requestID && (r.Status == "failed" || r.Status == "canceled")
+	})
+}
+
+// pages looks for pages that can be paid and that nobody waits for.
+func (c *court) pages() {
+	of := map[string]int{}
+	for _, s := range c.sessions {
+		attempt := s.Metadata["attempt_id"]
+		of[attempt]++
+		orderID, ok := c.attempts[attempt]
+		switch {
+		case !ok:
+			c.find(CheckPages, "page %s (%s) is of no attempt of ours", s.ID, s.Status)
+		case of[attempt] == 2:
+			c.find(CheckPages, "attempt %s of order %s has more than one page", attempt, orderID)
+		case s.Status == "open" && (c.orders[orderID].State == "canceled" || c.orders[orderID].State == "expired" || c.orders[orderID].State == "created"):
+			c.find(CheckPages, "page %s can be paid, and its order %s is %s", s.ID, orderID, c.orders[orderID].State)
+		}
+	}
+}
+
+// events compares the inbox with what the provider sent.
+func (c *court) events() {
+	for _, d := range c.deliveries {
+		if len(c.inbox[d.Event]) == 0 {
+			c.find(CheckAcknowledged, "event %s (%s) was answered 2xx and is not stored", d.Event, d.Type)
+		}
+	}
+	for eventID, stored := range c.inbox {
+		body, ok := c.genuine[eventID]
+		for _, e := range stored {
+			switch {
+			case !ok:
+				c.find(CheckGenuine, "event %s was never made by the provider and is stored", eventID)
+			case !bytes.Equal(e.Body, []byte(body)):
+				c.find(CheckGenuine, "event %s is stored with another body than the provider's", eventID)
+			}
+		}
+	}
+}
+
+// answers judges what clients were told (I11 by their own log).
+func (c *court) answers() {
+	type request struct {
+		buyer uuid.UUID
+		key   string
+	}
+	first := map[request][]byte{}
+	for _, s := range c.w.clients.all() {
+		if !s.answer.good() {
+			continue
+		}
+		r := request{s.buyer, s.key}
+		if was, ok := first[r]; ok && !bytes.Equal(was, s.answer.Body) {
+			c.find(CheckAnswers, "one request (key %s) was answered %s and %s", s.key, bytes.TrimSpace(was), bytes.TrimSpace(s.answer.Body))
+			continue
+		}
+		first[r] = s.answer.Body
+		var said struct {
+			OrderID  uuid.UUID `json:"order_id"`
+			Total    int64     `json:"total"`
+			Currency string    `json:"currency"`
+		}
+		if err := json.Unmarshal(s.answer.Body, &said); err != nil {
+			c.find(CheckAnswers, "a good answer to key %s cannot be read: %v", s.key, err)
+			continue
+		}
+		o, ok := c.orders[said.OrderID]
+		switch {
+		case !ok || o.BuyerID != s.buyer:
+			c.find(CheckAnswers, "key %s was answered with order %s, which is not the buyer's", s.key, said.OrderID)
+		case o.Gross != said.Total || o.Currency != said.Currency || said.Total != s.cart.Total:
+			c.find(CheckAnswers, "key %s was answered with %d %s for a cart of %d; the order is over %d", s.key, said.Total, said.Currency, s.cart.Total, o.Gross)
+		case o.Whole != s.cart.Whole || !slices.Equal(id.Sorted(o.Photos), id.Sorted(s.cart.Photos)):
+			c.find(CheckAnswers, "key %s was answered with order %s, which sells other photographs than were asked for", s.key, said.OrderID)
+		}
+	}
+}
+
+// red reports whether a finding is one of those that a cut set must bring
+// about; each is a check, or a check and the beginning of its detail.
+func red(findings []Finding, breaks []string) []string {
+	var out []string
+	for _, f := range findings {
+		for _, b := range breaks {
+			if (f.Check == b || strings.HasPrefix(f.String(), b)) && !slices.Contains(out, f.Check) {
+				out = append(out, f.Check)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}

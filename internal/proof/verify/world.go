@@ -1,0 +1,311 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"proofroom/internal/base/pg"
+	"proofroom/internal/core/account"
+	"proofroom/internal/proof/twin"
+)
+
+// WebhookSecret signs the provider's webhooks in every world.
+const WebhookSecret = "whsec_verify"
+
+const (
+	stripeAccount = "main"
+	stripeKey     = twin.DefaultSecretKey
+	publicURL     = "http://localhost:1" // nobody follows it
+)
+
+// World is what one scenario breaks: a database of its own, a stand-in for the
+// payment provider, and processes of the server.
+type World struct {
+	DB        *pgxpool.Pool // as the database's owner
+	Twin      *twin.Control
+	Instances []*Instance // the ones that run from the start
+	Operator  string      // an operator's token
+	Event     uuid.UUID
+	Photos    []uuid.UUID
+	Rand      *rand.Rand
+	// Rounds is how often a scenario that repeats itself does so.
+	Rounds int
+	// Focus, where it is set, is the one part of the scenario that is wanted.
+	Focus string
+	// Patience bounds every wait for something that must happen.
+	Patience time.Duration
+
+	cluster   *cluster
+	name, url string
+	dir       string
+	binary    string
+	guardsOff []string
+	twinURL   string
+	stand     *twin.Twin
+	server    *httptest.Server
+	front     *front
+	http      *http.Client
+	accounts  *account.Service
+	pressure  pressure
+	clients   clientLog
+
+	mu        sync.Mutex
+	processes []*Instance
+	barriers  int
+	offset    time.Duration
+	failures  []string
+	refunded  map[string]bool // refunds that the scenario itself began at the provider
+}
+
+// worldConfig says which world to make.
+type worldConfig struct {
+	cluster   *cluster
+	binary    string
+	instances int
+	seed      uint64
+	id        string // of the scenario
+	rounds    int
+	focus     string
+	patience  time.Duration
+	removed   []string // guards taken away
+}
+
+func newWorld(ctx context.Context, cfg worldConfig) (_ *World, err error) {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(cfg.id))
+	w := &World{
+		Operator: cfg.cluster.stock.operator, Event: cfg.cluster.stock.event, Photos: cfg.cluster.stock.photos,
+		Rand: rand.New(rand.NewPCG(cfg.seed, h.Sum64())), Rounds: cfg.rounds, Focus: cfg.focus, Patience: cfg.patience,
+		cluster: cfg.cluster, binary: cfg.binary, refunded: map[string]bool{},
+	}
+	defer func() {
+		if err != nil {
+			w.close(false)
+		}
+	}()
+	if w.dir, err = os.MkdirTemp(fastest(), "prf-verify-"); err != nil {
+		return nil, fmt.Errorf("make a scratch folder: %w", err)
+	}
+	if w.name, w.url, err = cfg.cluster.clone(ctx); err != nil {
+		return nil, err
+	}
+	if w.DB, err = pg.Open(ctx, pg.PoolConfig{URL: w.url, MaxConns: 8, Name: "proofroom verify"}); err != nil {
+		return nil, err
+	}
+	if w.guardsOff, err = removeGuards(ctx, w.DB, cfg.removed); err != nil {
+		return nil, err
+	}
+	w.accounts = account.New(w.DB)
+	w.stand = twin.New(twin.Config{
+		Seed: cfg.seed, RetryUnit: 25 * time.Millisecond, Hold: 200 * time.Millisecond, Delay: 200 * time.Millisecond,
+		MaxAttempts: 64, DeliveryTimeout: 5 * time.Second, Workers: 64,
+	})
+	w.server = httptest.NewServer(w.stand.Handler())
+	w.twinURL = w.server.URL
+	w.Twin = &twin.Control{Base: w.twinURL}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 128
+	w.http = &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	if w.front, err = newFront(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.Twin.SetEndpoints(ctx, twin.Endpoint{URL: w.front.url() + webhookPath, Secret: WebhookSecret}); err != nil {
+		return nil, err
+	}
+	for n := range cfg.instances {
+		i, err := w.Start(ctx, string(rune('A'+n)))
+		if err != nil {
+			return nil, err
+		}
+		w.Instances = append(w.Instances, i)
+	}
+	w.Route(w.Instances...)
+	return w, nil
+}
+
+const webhookPath = "/webhooks/stripe/" + stripeAccount
+
+// Route sends the provider's webhooks to the first of these instances that
+// takes them.
+func (w *World) Route(to ...*Instance) { w.front.route(to...) }
+
+// Webhooks is an instance's own address for the provider's webhooks.
+func (i *Instance) Webhooks() string { return i.URL + webhookPath }
+
+// Count notes pressure.
+func (w *World) Count(what string, n int) { w.pressure.add(what, n) }
+
+// Span notes that an operation on a thing was under way.
+func (w *World) Span(thing string, from, to time.Time) { w.pressure.span(thing, from, to) }
+
+// Check notes a failure of the scenario unless ok, and lets it go on.
+func (w *World) Check(ok bool, format string, args ...any) bool {
+	if !ok {
+		w.mu.Lock()
+		w.failures = append(w.failures, fmt.Sprintf(format, args...))
+		w.mu.Unlock()
+	}
+	return ok
+}
+
+// Advance moves the time of the database and of the provider ahead, as both
+// would see it if nobody did anything for so long. The processes' own clocks,
+// which date signatures, stay.
+func (w *World) Advance(ctx context.Context, d time.Duration) error {
+	w.mu.Lock()
+	w.offset += d
+	offset := w.offset
+	w.mu.Unlock()
+	_, err := w.DB.Exec(ctx, fmt.Sprintf(`CREATE OR REPLACE FUNCTION app_now() RETURNS timestamptz
+		LANGUAGE sql VOLATILE PARALLEL SAFE AS $$ SELECT clock_timestamp() + interval '%d milliseconds' $$`, offset.Milliseconds()))
+	if err != nil {
+		return fmt.Errorf("move the database's time: %w", err)
+	}
+	_, err = w.Twin.SetClock(ctx, offset, 0)
+	return err
+}
+
+// AdvanceJobs makes the job queue's own times older, which it reads from clocks
+// that Advance does not move: jobs that hang are found, leaders are gone.
+func (w *World) AdvanceJobs(ctx context.Context, d time.Duration) error {
+	_, err := w.DB.Exec(ctx, `UPDATE river_job SET attempted_at = attempted_at - make_interval(secs => $1) WHERE state = 'running'`, d.Seconds())
+	if err == nil {
+		_, err = w.DB.Exec(ctx, `UPDATE river_leader SET expires_at = expires_at - make_interval(secs => $1)`, d.Seconds())
+	}
+	return err
+}
+
+// Dashboard gives money back from the provider's own side.
+func (w *World) Dashboard(ctx context.Context, r twin.RefundOrder) (twin.RefundView, error) {
+	v, err := w.Twin.RefundFromDashboard(ctx, r)
+	if err == nil {
+		w.mu.Lock()
+		w.refunded[v.ID] = true
+		w.mu.Unlock()
+	}
+	return v, err
+}
+
+// Until polls a condition with a bound and says what did not come about.
+func (w *World) Until(ctx context.Context, what string, ok func() (bool, error)) error {
+	return poll(ctx, w.Patience, what, ok)
+}
+
+func poll(ctx context.Context, longest time.Duration, what string, ok func() (bool, error)) error {
+	deadline := time.NewTimer(longest)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		done, err := ok()
+		if err != nil || done {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return fmt.Errorf("%s: not within %s", what, longest)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Int runs a query that returns one number.
+func (w *World) Int(ctx context.Context, sql string, args ...any) (int, error) {
+	var n int
+	err := w.DB.QueryRow(ctx, sql, args...).Scan(&n)
+	return n, err
+}
+
+// State is an order's state.
+func (w *World) State(ctx context.Context, orderID uuid.UUID) (string, error) {
+	var s string
+	err := w.DB.QueryRow(ctx, `SELECT state FROM orders WHERE id = $1`, orderID).Scan(&s)
+	return s, err
+}
+
+// Reaches waits until an order is in a state.
+func (w *World) Reaches(ctx context.Context, orderID uuid.UUID, state string) error {
+	last := ""
+	err := w.Until(ctx, "order "+orderID.String()+" is "+state, func() (bool, error) {
+		var err error
+		last, err = w.State(ctx, orderID)
+		return last == state, err
+	})
+	if err != nil && last != "" {
+		return fmt.Errorf("%w (it is %s)", err, last)
+	}
+	return err
+}
+
+// close ends everything. keep leaves the folder with the logs.
+func (w *World) close(keep bool) {
+	w.mu.Lock()
+	processes := w.processes
+	w.mu.Unlock()
+	for _, i := range processes {
+		i.Kill()
+	}
+	if w.front != nil {
+		w.front.close()
+	}
+	if w.server != nil {
+		w.stand.Close()
+		w.server.CloseClientConnections()
+		w.server.Close()
+	}
+	if w.http != nil {
+		w.http.CloseIdleConnections()
+	}
+	if w.DB != nil {
+		w.DB.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+	defer cancel()
+	if w.name != "" {
+		_ = w.cluster.drop(ctx, w.name)
+	}
+	if !keep {
+		_ = os.RemoveAll(w.dir)
+	}
+}
+
+// quiesce waits until nothing is under way: no webhook, no inbox row, no job,
+// no order that still has to be swept.
+func (w *World) quiesce(ctx context.Context) error {
+	var left string
+	err := poll(ctx, w.Patience, "everything is terminal", func() (bool, error) {
+		state, err := w.Twin.State(ctx)
+		if err != nil {
+			return false, err
+		}
+		var rows, jobs, created int
+		err = w.DB.QueryRow(ctx, `SELECT
+			(SELECT count(*) FROM inbox WHERE state NOT IN ('done', 'ignored', 'dead')),
+			(SELECT count(*) FROM river_job WHERE finalized_at IS NULL),
+			(SELECT count(*) FROM orders WHERE state = 'created')`).Scan(&rows, &jobs, &created)
+		left = fmt.Sprintf("%d webhooks under way, %d inbox rows, %d jobs, %d orders without a page", state.Pending, rows, jobs, created)
+		return state.Pending+rows+jobs+created == 0, err
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w (left: %s)", err, left)
+	}
+	return err
+}
+
+// stripeUnits compares a currency of ours with one of Stripe's: the worlds use
+// only currencies whose units are the same.
+func sameCurrency(ours, theirs string) bool { return strings.EqualFold(ours, theirs) }
