@@ -24,6 +24,10 @@ type Report struct {
 	Elapsed time.Duration  `json:"-"`
 }
 
+func newReport(seed uint64) *Report {
+	return &Report{Scenarios: []ScenarioResult{}, CutSets: []CutSetResult{}, Unproven: []string{}, Seed: seed}
+}
+
 // ScenarioResult is the verdict of one scenario.
 type ScenarioResult struct {
 	ID       string         `json:"id"`

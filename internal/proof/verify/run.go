@@ -50,7 +50,7 @@ type runner struct {
 // Run runs scenarios and the control experiments of their cut sets. The error is
 // for what keeps it from running at all.
 func Run(ctx context.Context, o Options, scenarios []Scenario, sets []CutSet) (*Report, error) {
-	if err := checkCutSets(sets, scenarios, Required()); err != nil {
+	if err := CheckCutSets(sets, scenarios, Required()); err != nil {
 		return nil, err
 	}
 	chosen, err := choose(scenarios, o.IDs)
@@ -58,7 +58,7 @@ func Run(ctx context.Context, o Options, scenarios []Scenario, sets []CutSet) (*
 		return nil, err
 	}
 	begun := time.Now()
-	r := &runner{Options: o, sets: sets, report: &Report{Seed: o.Seed, CutSets: []CutSetResult{}, Unproven: []string{}}}
+	r := &runner{Options: o, sets: sets, report: newReport(o.Seed)}
 	if o.Binaries.Proof == "" {
 		r.say("the proof build does not lie beside the program (proofroom-proof): what needs fault points is not exercised")
 	}
@@ -104,6 +104,7 @@ func (r *runner) plan(chosen []Scenario) []func(context.Context) {
 		return tasks
 	}
 	required := Required()
+	alone := map[string]bool{} // members that are taken away alone, by scenario
 	for _, c := range r.sets {
 		var by []Scenario
 		for _, id := range c.By {
@@ -119,6 +120,11 @@ func (r *runner) plan(chosen []Scenario) []func(context.Context) {
 			continue
 		}
 		for _, m := range c.Members {
+			key := strings.Join([]string{m, by[0].ID, c.Focus}, " ")
+			if alone[key] {
+				continue
+			}
+			alone[key] = true
 			tasks = append(tasks, func(ctx context.Context) { r.single(ctx, c, m, by[0]) })
 		}
 	}
@@ -258,13 +264,14 @@ func (r *runner) cutSet(ctx context.Context, c CutSet, by []Scenario) {
 	}
 	for try := 0; try < ablationTries && !res.Caught && r.Binaries.Proof != "" && ctx.Err() == nil; try++ {
 		s := by[try%len(by)]
-		found, failures := r.without(ctx, s, c, c.Members, uint64(try))
+		out := r.without(ctx, s, c, c.Members, uint64(try))
+		found := red(out.findings, c.Breaks)
 		for _, check := range found {
 			res.Caught = true
 			res.By = append(res.By, s.ID+"/"+check)
 		}
 		if len(found) == 0 {
-			res.Reasons = append(res.Reasons, fmt.Sprintf("%s stayed true%s", s.ID, because(failures)))
+			res.Reasons = append(res.Reasons, fmt.Sprintf("%s stayed true%s", s.ID, because(append(out.failures, texts(out.findings)...))))
 		}
 	}
 	res.Seconds = seconds(time.Since(begun))
@@ -283,7 +290,13 @@ func (r *runner) single(ctx context.Context, c CutSet, member string, s Scenario
 	if r.Binaries.Proof == "" {
 		return
 	}
-	found, _ := r.without(ctx, s, c, []string{member}, 0)
+	var found []string
+	for _, f := range r.without(ctx, s, c, []string{member}, 0).findings {
+		if !slices.Contains(found, f.Check) {
+			found = append(found, f.Check)
+		}
+	}
+	slices.Sort(found)
 	r.mu.Lock()
 	r.report.Singles = append(r.report.Singles, SingleResult{Set: c.Name, Member: member, Scenario: s.ID, Red: found})
 	r.mu.Unlock()
@@ -294,12 +307,11 @@ func (r *runner) single(ctx context.Context, c CutSet, member string, s Scenario
 	r.say("without %s of %q alone: %s", member, c.Name, what)
 }
 
-func (r *runner) without(ctx context.Context, s Scenario, c CutSet, members []string, try uint64) (found, failures []string) {
-	out := r.once(ctx, s, worldConfig{
+func (r *runner) without(ctx context.Context, s Scenario, c CutSet, members []string, try uint64) outcome {
+	return r.once(ctx, s, worldConfig{
 		binary: r.Binaries.Proof, seed: r.Seed + try, rounds: min(s.Quick, ablationRounds), focus: c.Focus,
 		patience: patienceAblated, removed: members,
 	})
-	return red(out.findings, c.Breaks), append(out.failures, texts(out.findings)...)
 }
 
 func texts(findings []Finding) []string {
