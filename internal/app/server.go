@@ -320,5 +320,21 @@ func (s *Server) routes() http.Handler {
 	mux.Handle(httpapi.Prefix+"/", api)
 	mux.Handle("/webhooks/", hooks)
 	mux.Handle("/", pages)
-	return mux
+	return bodyInTime(mux)
+}
+
+// bodyPatience is how long the body of a request may take to arrive. Uploads
+// set their own, which begins anew with each piece.
+const bodyPatience = time.Minute
+
+// bodyInTime hangs up on requests whose body does not arrive. It leaves those
+// without one alone: a deadline would end a long download as well.
+func bodyInTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			// Not every writer has deadlines; then the connection has none.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyPatience))
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -77,6 +77,8 @@ type Added struct {
 	Duplicate bool
 	// Restored means that its creator had deleted it and now has it back.
 	Restored bool
+	// Again means that it could not be read before and is to be developed again.
+	Again bool
 }
 
 // AddPhotosTx adds photographs and returns one Added for each, in their order.
@@ -120,19 +122,25 @@ func (s Store) AddPhotosTx(ctx context.Context, tx pgx.Tx, batch []NewPhoto) ([]
 		if err != nil {
 			return nil, fmt.Errorf("find photographs again: %w", err)
 		}
-		var gone []uuid.UUID
+		var back []uuid.UUID // deleted, or not readable so far
+		at := map[uuid.UUID]int{}
 		for _, r := range rows {
 			if isNew[r.ID] {
 				continue
 			}
 			i := first[bytesIn{r.EventID, [32]byte(r.Sha256)}]
 			out[i] = Added{ID: r.ID, Duplicate: true, Restored: r.DeletedAt != nil}
-			if r.DeletedAt != nil {
-				gone = append(gone, r.ID)
+			at[r.ID] = i
+			if r.DeletedAt != nil || r.State == string(Unreadable) {
+				back = append(back, r.ID)
 			}
 		}
-		if err := s.restoreTx(ctx, tx, gone); err != nil {
+		again, err := s.restoreTx(ctx, tx, back)
+		if err != nil {
 			return nil, err
+		}
+		for _, u := range again {
+			out[at[u]].Again = true
 		}
 	}
 	for i, n := range batch {
@@ -146,17 +154,25 @@ func (s Store) AddPhotosTx(ctx context.Context, tx pgx.Tx, batch []NewPhoto) ([]
 	return out, nil
 }
 
-func (s Store) restoreTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+// restoreTx brings photographs back, and returns those that are to be developed
+// again.
+func (s Store) restoreTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (again []uuid.UUID, err error) {
 	if len(ids) == 0 {
-		return nil
+		return nil, nil
 	}
 	if _, err := s.q.LockPhotos(ctx, tx, ids); err != nil {
-		return fmt.Errorf("lock photographs: %w", err)
+		return nil, fmt.Errorf("lock photographs: %w", err)
 	}
-	if err := s.q.RestorePhotos(ctx, tx, ids); err != nil {
-		return fmt.Errorf("restore photographs: %w", err)
+	rows, err := s.q.RestorePhotos(ctx, tx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("restore photographs: %w", err)
 	}
-	return nil
+	for _, r := range rows {
+		if r.State == string(Processing) {
+			again = append(again, r.ID)
+		}
+	}
+	return again, nil
 }
 
 // Developed is what the darkroom found out about a photograph.

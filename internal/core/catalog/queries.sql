@@ -73,7 +73,7 @@ ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- name: PhotosByHash :many
-SELECT p.id, p.event_id, p.sha256, p.deleted_at
+SELECT p.id, p.event_id, p.sha256, p.deleted_at, p.state
 FROM photos p
 JOIN (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@hashes::bytea[]) AS sha256) n
   ON p.event_id = n.event_id AND p.sha256 = n.sha256;
@@ -81,9 +81,15 @@ JOIN (SELECT unnest(@event_ids::uuid[]) AS event_id, unnest(@hashes::bytea[]) AS
 -- name: LockPhotos :many
 SELECT p.id FROM photos p WHERE p.id = ANY(@ids::uuid[]) ORDER BY p.id FOR NO KEY UPDATE;
 
--- name: RestorePhotos :exec
-UPDATE photos SET deleted_at = NULL, changed_at = app_now()
-WHERE id = ANY(@ids::uuid[]) AND deleted_at IS NOT NULL;
+-- name: RestorePhotos :many
+-- Sent again, a deleted one is back, and one that could not be read is tried
+-- again. Returns those. The rows are locked by LockPhotos.
+UPDATE photos SET deleted_at = NULL, changed_at = app_now(),
+  state = CASE WHEN state = 'unreadable' THEN 'processing' ELSE state END,
+  reason = CASE WHEN state = 'unreadable' THEN '' ELSE reason END,
+  queued_at = CASE WHEN state = 'unreadable' THEN app_now() ELSE queued_at END
+WHERE id = ANY(@ids::uuid[]) AND (deleted_at IS NOT NULL OR state = 'unreadable')
+RETURNING id, state;
 
 -- name: PhotosByID :many
 SELECT sqlc.embed(p) FROM photos p WHERE p.id = ANY(@ids::uuid[]);

@@ -57,10 +57,10 @@ func (f *folio) add(s *Standing) {
 	case Sale:
 		f.sale, f.net = s, -s.sum(pending)
 	case Refund:
-		f.refunded += s.Gross
+		f.refunded += s.Gross - s.sum(suspense)
 		f.refundedNet += s.share()
 	case RefundUndone:
-		f.refunded -= s.Gross
+		f.refunded -= s.Gross + s.sum(suspense)
 		f.refundedNet += s.share()
 	case Release:
 		f.released = true
@@ -177,23 +177,27 @@ func (b *book) refund(e *Entry, f *folio, ps *postings) error {
 	switch {
 	case f.sale.Gross != e.OrderGross || f.net != e.OrderNet:
 		return e.fail(ErrEntryDiffers, "the order was sold for %d, %d of it net, not for %d, %d net", f.sale.Gross, f.net, e.OrderGross, e.OrderNet)
-	case e.Gross > f.sale.Gross-f.refunded:
-		return e.fail(ErrExceeds, "%d of %d are refunded, and %d more would be", f.refunded, f.sale.Gross, e.Gross)
+	case e.Gross > f.sale.Gross-f.refunded+max(0, f.suspense[e.Currency]):
+		return e.fail(ErrExceeds, "%d of %d are refunded, %d are in suspense, and %d more would be", f.refunded, f.sale.Gross, f.suspense[e.Currency], e.Gross)
 	}
-	total, err := money.Share(f.refunded+e.Gross, f.net, f.sale.Gross)
+	// The payment may have held more than was sold: what goes back beyond the
+	// sale is that.
+	gross := min(e.Gross, f.sale.Gross-f.refunded)
+	total, err := money.Share(f.refunded+gross, f.net, f.sale.Gross)
 	if err != nil {
 		return e.fail(ErrInvalid, "%v", err)
 	}
 	// The bounds matter only after refunds were undone out of order, when the
 	// shares that are left may have been rounded all the same way.
-	share := min(max(total-f.refundedNet, 0), e.Gross)
+	share := min(max(total-f.refundedNet, 0), gross)
 	fromPending := min(share, f.pending)
 	fromAvailable := min(share-fromPending, b.wallet(e).Available)
 	ps.add(e.clearing(), -e.Gross)
 	ps.add(e.creator(pending), fromPending)
 	ps.add(e.creator(available), fromAvailable)
 	ps.add(e.creator(debt), share-fromPending-fromAvailable)
-	ps.add(e.platform(revenue), e.Gross-share)
+	ps.add(e.platform(revenue), gross-share)
+	ps.add(e.platform(suspense), e.Gross-gross)
 	return nil
 }
 
@@ -212,7 +216,9 @@ func (b *book) undo(e *Entry, f *folio, ps *postings) error {
 	} else {
 		ps.add(e.creator(pending), -share)
 	}
-	ps.add(e.platform(revenue), -(e.Gross - share))
+	rest := r.sum(suspense) // what had gone back beyond the sale
+	ps.add(e.platform(revenue), -(e.Gross - rest - share))
+	ps.add(e.platform(suspense), -rest)
 	return nil
 }
 

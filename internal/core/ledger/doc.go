@@ -13,7 +13,8 @@
 //	refund of g       clearing -g, revenue + the commission's share, and the
 //	                  net share n from where that order's money is: its own
 //	                  pending; else available as far as it reaches, and the
-//	                  rest becomes debt. Never from another order's pending
+//	                  rest becomes debt. Never from another order's pending.
+//	                  What goes beyond the sale comes out of suspense
 //	refund_undone     clearing +g, revenue and n back: to pending while the
 //	                  order is not released, else debt first, then available
 //	surplus           clearing +, suspense - (money that bought nothing)

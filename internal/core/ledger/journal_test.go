@@ -77,6 +77,18 @@ func TestJournal(t *testing.T) {
 			{o.entry(SurplusRefunded, "2", 1200), lines{suspense: 1200, clearing: -1200}, Balance{}},
 		})
 	})
+	// Paid 12.00 for 10.00: the provider gives all of it back at once.
+	t.Run("a refund beyond the sale takes the rest from suspense", func(t *testing.T) {
+		t.Parallel()
+		o := newSold(newCreator(t, w.pool), "USD", 10_00, 8_50)
+		all := o.refund("1", 12_00)
+		run(t, []step{
+			{o.sale(), lines{clearing: 10_00, pending: -8_50, revenue: -1_50}, Balance{Pending: 8_50}},
+			{o.entry(Surplus, "1", 2_00), lines{clearing: 2_00, suspense: -2_00}, Balance{Pending: 8_50}},
+			{all, lines{clearing: -12_00, pending: 8_50, revenue: 1_50, suspense: 2_00}, Balance{}},
+			{o.undo(all), lines{clearing: 12_00, pending: -8_50, revenue: -1_50, suspense: -2_00}, Balance{Pending: 8_50}},
+		})
+	})
 	t.Run("the platform takes nothing, or everything", func(t *testing.T) {
 		t.Parallel()
 		c := newCreator(t, w.pool)
@@ -294,7 +306,7 @@ func TestRefused(t *testing.T) {
 		"a second sale":                    {change(o.sale(), func(e *Entry) { e.Key += "2" }), ErrEntryDiffers},
 		"a refund of what was not sold":    {unsold.refund("1", 1_00), ErrNoBasis},
 		"a release of what was not sold":   {unsold.release(), ErrNoBasis},
-		"a refund of more than the sale":   {o.refund("2", 10_01), ErrExceeds},
+		"a refund of more than there is":   {o.refund("2", 13_01), ErrExceeds}, // 10.00 of the sale, 3.00 in suspense
 		"other shares than the sale's":     {change(o.refund("2", 1_00), func(e *Entry) { e.OrderNet = 8_00 }), ErrEntryDiffers},
 		"a refund in another currency":     {change(o.refund("2", 1_00), func(e *Entry) { e.Currency = "EUR" }), ErrEntryDiffers},
 		"a refund of another creator":      {change(o.refund("2", 1_00), func(e *Entry) { e.CreatorID = id.New() }), ErrEntryDiffers},

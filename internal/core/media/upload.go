@@ -187,20 +187,24 @@ func (s *Service) addGroup(ctx context.Context, e catalog.Event, group []staged)
 		var rows []blobRow
 		var job DevelopJob
 		for i, f := range group {
+			if added[i].Again || !added[i].Duplicate {
+				job.PhotoIDs = append(job.PhotoIDs, added[i].ID)
+			}
 			if added[i].Duplicate {
 				continue // whoever added it recorded its file
 			}
-			job.PhotoIDs = append(job.PhotoIDs, added[i].ID)
 			rows = append(rows, blobRow{
 				PhotoID: added[i].ID, Kind: string(Original), Key: keyOf(originals, f.hash),
 				Format: f.format, Bytes: f.bytes, Sha256: f.hash[:],
 			})
 		}
-		if len(rows) == 0 {
+		if len(job.PhotoIDs) == 0 {
 			return added, nil
 		}
-		if err := insertBlobsTx(ctx, tx, rows); err != nil {
-			return nil, err
+		if len(rows) > 0 {
+			if err := insertBlobsTx(ctx, tx, rows); err != nil {
+				return nil, err
+			}
 		}
 		return added, s.jobs.EnqueueTx(ctx, tx, Queue, job)
 	})

@@ -225,63 +225,74 @@ func undone(r *Refund) bool {
 // refunds names the entries for what went back. A refund is posted as soon as
 // the provider has it, since the provider takes it from our balance then; a
 // failed one is posted and undone, so that the order of arrival leaves no trace.
+// Undone ones come first: they make room for the refund that followed them.
 func (d *Derived) refunds(f *Facts) {
 	if d.Late || len(d.Choose) > 0 {
 		return
 	}
-	left := f.Order.Gross // of the sale, that refunds begun at the provider can take back
-	for i := range f.Refunds {
-		r := &f.Refunds[i]
-		p := f.Payment(r.Payment())
-		if p == nil || !took(p) {
-			continue // nothing was posted that could be taken back
-		}
-		// Which part of it takes back the sale, and which money that bought nothing.
-		sale := int64(0)
-		switch q := f.request(r); {
-		case q != nil && q.Kind.ofSale():
-			sale = r.Amount
-		case q == nil && d.Kept != nil && p.Key == d.Kept.Key:
-			sale = min(r.Amount, left)
-		}
-		if !undone(r) {
-			left -= sale
-		}
-		e := Entry{Payment: p.Key, Currency: r.Currency, InboxID: r.InboxID}
-		if sale > 0 {
-			e.Key, e.Kind, e.Gross = "refund:"+r.Key(), "refund", sale
-			d.back(e, r, "refund_undone")
-			if r.Status == payment.RefundSucceeded {
-				d.Refunded += sale
+	given := map[PaymentKey]int64{}
+	for _, failed := range []bool{true, false} {
+		for i := range f.Refunds {
+			r := &f.Refunds[i]
+			p := f.Payment(r.Payment())
+			if undone(r) != failed || p == nil || !took(p) {
+				continue // without its payment nothing was posted that could be taken back
+			}
+			e := Entry{Key: "refund:" + r.Key(), Kind: "surplus_refunded", Payment: p.Key, Gross: r.Amount, Currency: r.Currency, InboxID: r.InboxID}
+			reverse := "surplus"
+			if d.ofSale(f, r) {
+				e.Kind, reverse = "refund", "refund_undone"
+			}
+			d.Entries = append(d.Entries, e)
+			if failed {
+				e.Kind, e.Undoes, e.Key = reverse, e.Key, "undone:"+e.Key
+				d.Entries = append(d.Entries, e)
+				continue
+			}
+			if given[p.Key] += r.Amount; given[p.Key] > p.Amount {
+				d.Reviews = append(d.Reviews, "more is said to be refunded of payment "+p.Key.String()+" than it took: some news is missing")
+			}
+			if d.ofSale(f, r) && r.Status == payment.RefundSucceeded {
+				d.Refunded += r.Amount
 			}
 		}
-		if rest := r.Amount - sale; rest > 0 {
-			e.Key, e.Kind, e.Gross = "surplus_refund:"+r.Key(), "surplus_refunded", rest
-			d.back(e, r, "surplus")
+	}
+	d.Refunded = min(d.Refunded, f.Order.Gross)
+	d.unmet(f, given)
+}
+
+// ofSale reports whether a refund takes back what was sold. One begun at the
+// provider, of the payment that bought the order, does; where it is larger than
+// what was sold, the ledger takes the rest from the money that bought nothing.
+func (d *Derived) ofSale(f *Facts, r *Refund) bool {
+	if r.RequestID != nil {
+		q := f.Request(*r.RequestID)
+		return q != nil && q.Kind.ofSale()
+	}
+	return d.Kept != nil && r.Payment() == d.Kept.Key
+}
+
+// unmet finds refunds that we asked for, that the provider refused or that
+// failed there, and that nothing else has made up for since.
+func (d *Derived) unmet(f *Facts, given map[PaymentKey]int64) {
+	met := map[RequestKind]bool{}
+	for i := range f.Requests {
+		if r := &f.Requests[i]; f.Active(r) {
+			met[r.Kind] = true
 		}
 	}
-	if d.Refunded > f.Order.Gross {
-		d.Reviews = append(d.Reviews, "more was refunded than was paid")
-		d.Refunded = f.Order.Gross
+	for i := range f.Requests {
+		r := &f.Requests[i]
+		p := f.Payment(r.Payment)
+		if f.Active(r) || met[r.Kind] || p == nil || given[p.Key] >= p.Amount || r.Kind.ofSale() && d.Refunded == f.Order.Gross {
+			continue
+		}
+		why := r.Note
+		if why == "" {
+			why = "it failed at the provider"
+		}
+		d.Reviews = append(d.Reviews, "refund request "+r.ID.String()+" did not succeed: "+why)
 	}
-}
-
-// back adds the entry of a refund, and its reverse if the refund failed.
-func (d *Derived) back(e Entry, r *Refund, reverse string) {
-	d.Entries = append(d.Entries, e)
-	if undone(r) {
-		e.Kind, e.Undoes = reverse, e.Key
-		e.Key = "undone:" + e.Key
-		d.Entries = append(d.Entries, e)
-	}
-}
-
-// request is the request that a refund answers, nil for one begun at the provider.
-func (f *Facts) request(r *Refund) *Request {
-	if r.RequestID == nil {
-		return nil
-	}
-	return f.Request(*r.RequestID)
 }
 
 // lines says which lines the buyer should have, and asks for money back for
@@ -296,15 +307,17 @@ func (d *Derived) lines(f *Facts) {
 			foreign += r.Amount
 		}
 	}
+	asked := int64(0) // refunds that we asked for, with their lines
 	ended := map[uuid.UUID]bool{}
 	for i := range f.Requests {
 		if r := &f.Requests[i]; r.Kind.ofSale() && f.Active(r) {
+			asked += r.Amount
 			for _, id := range r.LineIDs {
 				ended[id] = true
 			}
 		}
 	}
-	allGone := foreign > 0 && foreign >= f.Order.Gross
+	allGone := foreign > 0 && asked+foreign >= f.Order.Gross
 	if foreign > 0 && !allGone {
 		d.Reviews = append(d.Reviews, "part of the money was refunded at the provider: decide which lines end")
 	}
@@ -338,6 +351,9 @@ func (d *Derived) state(f *Facts) State {
 	}
 	if s := pageState(f); s != "" {
 		return s
+	}
+	if f.Decisions[DecideLate] == LateRefund {
+		return Expired // its money came too late and went back
 	}
 	for i := range f.Attempts {
 		if f.Attempts[i].Ref != "" {

@@ -214,7 +214,7 @@ func TestDeriveSurplus(t *testing.T) {
 	d = learn(f, back)
 	require.Equal(t, order.Paid, d.State, "the surplus payment's refund leaves the order paid")
 	require.Empty(t, d.Refunds, "it is asked back once")
-	require.Contains(t, keys(d), "surplus_refund:stripe:main:re_1 surplus_refunded 1000")
+	require.Contains(t, keys(d), "refund:stripe:main:re_1 surplus_refunded 1000")
 }
 
 // Money for an order that had expired is decided once.

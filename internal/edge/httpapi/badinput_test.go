@@ -33,6 +33,7 @@ func TestBadInputIsAProblemAndChangesNothing(t *testing.T) {
 		"cut JSON":         {request{method: "POST", path: "/accounts", body: good}, 400, "request.malformed", []string{"body"}},
 		"two documents":    {request{method: "POST", path: "/accounts", body: good + `}{}`}, 400, "request.malformed", []string{"body"}},
 		"NUL byte in JSON": {request{method: "POST", path: "/accounts", body: good + "\x00}"}, 400, "request.malformed", []string{"body"}},
+		"a field twice":    {request{method: "POST", path: "/accounts", body: good + `,"NAME":"x"}`}, 400, "request.malformed", []string{"body"}},
 		"escaped NUL":      {request{method: "POST", path: "/accounts", body: strings.Replace(good, "New", `N\u0000w`, 1) + `}`}, 400, "request.malformed", []string{"body"}},
 		"NUL in a name":    {request{method: "POST", path: "/accounts", body: good + `,"x\u0000":1}`}, 400, "request.malformed", []string{"body"}},
 		"not UTF-8":        {request{method: "POST", path: "/accounts", body: strings.Replace(good, "New", "\xff\xfe", 1) + `}`}, 400, "request.malformed", []string{"body"}},

@@ -18,9 +18,9 @@
 //   - Unknown fields and query parameters are refused, so that a misspelled one
 //     is not silently ignored.
 //   - A body is at most 1 MiB unless its operation says otherwise.
-//   - Idempotency-Key is required where repeating a request would sell or refund
-//     something twice: on the POSTs of checkouts and refunds. Sign-ups meet at
-//     the e-mail address; a session, token or guest session made twice is only
+//   - Idempotency-Key is required where repeating a request would sell
+//     something twice: on the POST of checkouts. A refund repeated finds nothing
+//     left to give back; sign-ups meet at the e-mail address; a session, token or guest session made twice is only
 //     one more, which can be revoked.
 //   - Lists come in pages with an opaque cursor ([Page]).
 //

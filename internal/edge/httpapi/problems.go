@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -111,10 +113,11 @@ func fields(errs []error) []problem.Field {
 
 var beforeMissing, afterMissing, _ = strings.Cut(validation.MsgExpectedRequiredProperty, "%s")
 
-// errNUL and errUTF8 are told to the client as what is wrong with the body.
+// These are told to the client as what is wrong with the body.
 var (
-	errNUL  = errors.New("a text contains a NUL character")
-	errUTF8 = errors.New("it is not UTF-8")
+	errTwice = errors.New("a field is named twice")
+	errNUL   = errors.New("a text contains a NUL character")
+	errUTF8  = errors.New("it is not UTF-8")
 )
 
 // unmarshal reads JSON that a database can hold. The framework calls it with a
@@ -126,10 +129,57 @@ func unmarshal(data []byte, v any) error {
 	if err := json.Unmarshal(data, v); err != nil {
 		return err
 	}
-	if tree, ok := v.(*any); ok && hasNUL(*tree) {
-		return errNUL
+	if tree, ok := v.(*any); ok {
+		if hasNUL(*tree) {
+			return errNUL
+		}
+		return namedOnce(json.NewDecoder(bytes.NewReader(data)))
 	}
 	return nil
+}
+
+// namedOnce refuses a value with an object that names a field twice, also in
+// another case. The decoder would take the last one, and the check before it
+// might have seen another.
+func namedOnce(d *json.Decoder) error {
+	type object struct {
+		names map[string]bool // nil in an array
+		value bool            // a value follows, not a name
+	}
+	var open []object
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var in *object
+		if len(open) > 0 {
+			in = &open[len(open)-1]
+		}
+		name, isText := token.(string)
+		if in != nil && in.names != nil && !in.value && isText {
+			folded := strings.ToLower(name)
+			if in.names[folded] {
+				return errTwice
+			}
+			in.names[folded], in.value = true, true
+			continue
+		}
+		if in != nil {
+			in.value = false
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, object{names: map[string]bool{}})
+		case json.Delim('['):
+			open = append(open, object{})
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		}
+	}
 }
 
 func hasNUL(v any) bool {

@@ -65,6 +65,12 @@ func Webhooks(d WebhookDeps) http.Handler {
 	fail := func(w http.ResponseWriter, r *http.Request, err error) { edge.Write(w, r, d.Log, err) }
 	r.Use(edge.Headers("default-src 'none'"))
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { fail(w, r, errWebhookUnknown) })
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", http.MethodPost)
+		p := edge.Explain(errMethod)
+		p.Status = http.StatusMethodNotAllowed
+		p.Write(w, r, d.Log)
+	})
 	r.Post("/webhooks/{provider}/{account}", func(w http.ResponseWriter, r *http.Request) {
 		if err := d.receive(r); err != nil {
 			fail(w, r, err)

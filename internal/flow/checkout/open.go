@@ -154,10 +154,17 @@ func (s *Service) build(ctx context.Context, tx pgx.Tx, in Input) (built, error)
 		return built{}, err
 	}
 	if len(overlapping) > 0 && guardOverlap.On() {
-		if same, err := s.same(ctx, tx, overlapping, in); err != nil || same != nil {
-			return built{same: same}, err
+		same, err := s.same(ctx, tx, overlapping, in)
+		switch {
+		case err != nil:
+			return built{}, err
+		case same == nil:
+			return built{}, &overlapError{orders: overlapping}
+		case newest(same).URL == "":
+			// The same cart is being opened at this moment by another request.
+			return built{}, ErrRunning.After(time.Second)
 		}
-		return built{}, &overlapError{orders: overlapping}
+		return built{same: same}, nil
 	}
 	n, err := assemble(in, event, photos, names, quote)
 	if err != nil {
@@ -167,7 +174,8 @@ func (s *Service) build(ctx context.Context, tx pgx.Tx, in Input) (built, error)
 	return built{open: n}, nil
 }
 
-// same finds the buyer's open checkout of this very cart.
+// same finds the buyer's open checkout of this very cart, receipt to the same
+// address, whose page can still be paid or is not known yet.
 func (s *Service) same(ctx context.Context, tx pgx.Tx, overlapping []uuid.UUID, in Input) (*order.Facts, error) {
 	if len(overlapping) != 1 {
 		return nil, nil
@@ -177,13 +185,21 @@ func (s *Service) same(ctx context.Context, tx pgx.Tx, overlapping []uuid.UUID, 
 		return nil, err
 	}
 	a := newest(f)
-	if !sameCart(f, in) || f.Order.State != order.AwaitingPayment || f.Order.Gross != in.Total || a == nil || a.URL == "" {
+	if !sameCart(f, in) || !f.Order.State.Open() || f.Order.Gross != in.Total || f.Order.Email != in.receiptTo() || a == nil {
 		return nil, nil
 	}
 	if a.ExpiresAt != nil && time.Until(*a.ExpiresAt) < time.Minute {
 		return nil, nil // it is about to end, or has ended and nobody told us
 	}
 	return f, nil
+}
+
+// receiptTo is where the receipt goes.
+func (in Input) receiptTo() string {
+	if in.Email != "" {
+		return in.Email
+	}
+	return in.Buyer.Email
 }
 
 func (s *Service) sellable(ctx context.Context, tx pgx.Tx, event catalog.Event, photos []uuid.UUID) (map[uuid.UUID]string, error) {
@@ -244,16 +260,13 @@ func (s *Service) provider(in Input, q catalog.Quote) (name, acct string, err er
 func assemble(in Input, event catalog.Event, photos []uuid.UUID, names map[uuid.UUID]string, q catalog.Quote) (order.New, error) {
 	o := order.Order{
 		ID: id.New(), EventID: event.ID, CreatorID: event.CreatorID, BuyerID: in.Buyer.ID,
-		Email: in.Email, Currency: q.Currency, Gross: q.Total, Cart: in.cart(),
+		Email: in.receiptTo(), Currency: q.Currency, Gross: q.Total, Cart: in.cart(),
 	}
 	buyer := in.Buyer.ID
 	if in.Buyer.Kind == account.KindAccount {
 		o.BuyerAccount = &buyer
 	} else {
 		o.BuyerGuest = &buyer
-	}
-	if o.Email == "" {
-		o.Email = in.Buyer.Email
 	}
 	n := order.New{Order: o, Attempt: order.Attempt{ID: id.New(), OrderID: o.ID, Ordinal: 1}}
 	var soFar, commission int64

@@ -141,7 +141,7 @@ func (s *Service) Send(ctx context.Context, requestID uuid.UUID) error {
 	facts, err := p.Refund(ctx, call)
 	var no *payment.RejectedError
 	if errors.As(err, &no) {
-		return s.reject(ctx, r, no)
+		return s.reject(ctx, p, r, no)
 	}
 	if err != nil {
 		return fmt.Errorf("refund %s: %w", requestID, err)
@@ -153,9 +153,17 @@ func (s *Service) Send(ctx context.Context, requestID uuid.UUID) error {
 }
 
 // reject records a provider's definite no: the request ends, and the access
-// that it had ended comes back.
-func (s *Service) reject(ctx context.Context, r order.Request, no *payment.RejectedError) error {
-	s.log.Error("a provider refused a refund", "request", r.ID, "order", r.OrderID, "error", no)
+// that it had ended comes back, unless the money went back in another way that
+// nobody told us of. So the provider is asked first what was refunded.
+func (s *Service) reject(ctx context.Context, p payment.Provider, r order.Request, no *payment.RejectedError) error {
+	s.log.Warn("a provider refused a refund", "request", r.ID, "order", r.OrderID, "error", no)
+	facts, err := p.Fetch(ctx, payment.Pointer{EventType: "refund.refused", ObjectID: r.Payment.ID})
+	if err != nil {
+		return fmt.Errorf("refund %s was refused (%w); ask what was refunded: %w", r.ID, no, err)
+	}
+	if err := s.sayer.Say(ctx, payment.Reply(p, "refund.refused", r.Payment.ID, facts)); err != nil {
+		return err
+	}
 	return pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
 		fs, err := s.orders.LockTx(ctx, tx, []uuid.UUID{r.OrderID})
 		if err != nil || len(fs) == 0 {
@@ -170,7 +178,6 @@ func (s *Service) reject(ctx context.Context, r order.Request, no *payment.Rejec
 		q.State, q.Note = order.RequestRejected, no.Message
 		delta := order.NewDelta()
 		delta.Requests[q.ID] = true
-		f.Decide(order.DecideReview+"refund:"+q.ID.String(), no.Provider+" refused refund "+q.ID.String()+": "+no.Message, r.CauseID, delta)
 		return s.settler.ReconsiderTx(ctx, tx, f, before, delta, order.Cause{Kind: r.CauseKind, ID: r.CauseID})
 	})
 }

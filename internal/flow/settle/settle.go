@@ -351,20 +351,13 @@ func (s *Settler) refunds(ctx context.Context, tx pgx.Tx, work []*plan) error {
 	return s.jobs.EnqueueTx(ctx, tx, QueueMoney, job)
 }
 
-// post writes the ledger entries that the facts call for and that were not
-// called for before.
+// post writes the ledger entries that the facts call for. Those that stand
+// already are only compared: one that was refused before may have room now.
 func (s *Settler) post(ctx context.Context, tx pgx.Tx, work []*plan) error {
 	var entries []ledger.Entry
 	for _, p := range work {
-		stood := map[string]bool{}
-		for _, e := range p.before.Entries {
-			stood[e.Key] = true
-		}
 		o := &p.facts.Order
 		for _, e := range p.after.Entries {
-			if stood[e.Key] {
-				continue
-			}
 			entries = append(entries, ledger.Entry{
 				Key: e.Key, Kind: ledger.Kind(e.Kind), OrderID: o.ID, CreatorID: o.CreatorID,
 				Provider: e.Payment.Provider, Account: e.Payment.Account, Currency: e.Currency, Gross: e.Gross,
@@ -385,27 +378,34 @@ func (s *Settler) post(ctx context.Context, tx pgx.Tx, work []*plan) error {
 }
 
 // postAlone posts the entries of a group of one order: what a failing group is
-// halved down to. Entries that contradict what stands are not posted, and the
-// order is for a person to look at; its news is kept all the same.
+// halved down to. An entry that contradicts what stands is left out, with what
+// undoes it, and the order is for a person to look at until other news makes
+// room for it; the rest is posted.
 func (s *Settler) postAlone(ctx context.Context, tx pgx.Tx, p *plan, entries []ledger.Entry) error {
-	point, err := tx.Begin(ctx) // a savepoint
-	if err != nil {
-		return fmt.Errorf("post: %w", err)
-	}
-	_, err = s.ledger.PostTx(ctx, point, entries)
-	var wrong *ledger.EntryError
-	if errors.As(err, &wrong) {
+	for len(entries) > 0 {
+		point, err := tx.Begin(ctx) // a savepoint
+		if err != nil {
+			return fmt.Errorf("post: %w", err)
+		}
+		_, err = s.ledger.PostTx(ctx, point, entries)
+		if err == nil {
+			return point.Commit(ctx)
+		}
+		var wrong *ledger.EntryError
+		if !errors.As(err, &wrong) {
+			return fmt.Errorf("post: %w", err)
+		}
 		if err := point.Rollback(ctx); err != nil {
 			return fmt.Errorf("post: %w", err)
 		}
-		p.facts.Decide(order.DecideReview+"ledger:"+wrong.Key, "the ledger refused an entry: "+wrong.Error(), p.last, p.delta)
-		p.after = order.Derive(p.facts)
-		return nil
+		entries = slices.DeleteFunc(entries, func(e ledger.Entry) bool { return e.Key == wrong.Key || e.Undoes == wrong.Key })
+		// Too much given back is what the facts say themselves, and may pass.
+		if !errors.Is(err, ledger.ErrExceeds) || len(p.after.Reviews) == 0 {
+			p.facts.Decide(order.DecideReview+"ledger:"+wrong.Key, "the ledger refused an entry: "+wrong.Error(), p.last, p.delta)
+			p.after = order.Derive(p.facts)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("post: %w", err)
-	}
-	return point.Commit(ctx)
+	return nil
 }
 
 // receipts promises a receipt for each order that became paid just now.

@@ -581,7 +581,7 @@ func (q *Queries) MoveEvent(ctx context.Context, db DBTX, arg MoveEventParams) (
 }
 
 const photosByHash = `-- name: PhotosByHash :many
-SELECT p.id, p.event_id, p.sha256, p.deleted_at
+SELECT p.id, p.event_id, p.sha256, p.deleted_at, p.state
 FROM photos p
 JOIN (SELECT unnest($1::uuid[]) AS event_id, unnest($2::bytea[]) AS sha256) n
   ON p.event_id = n.event_id AND p.sha256 = n.sha256
@@ -597,6 +597,7 @@ type PhotosByHashRow struct {
 	EventID   uuid.UUID
 	Sha256    []byte
 	DeletedAt *time.Time
+	State     string
 }
 
 func (q *Queries) PhotosByHash(ctx context.Context, db DBTX, arg PhotosByHashParams) ([]PhotosByHashRow, error) {
@@ -613,6 +614,7 @@ func (q *Queries) PhotosByHash(ctx context.Context, db DBTX, arg PhotosByHashPar
 			&i.EventID,
 			&i.Sha256,
 			&i.DeletedAt,
+			&i.State,
 		); err != nil {
 			return nil, err
 		}
@@ -711,14 +713,40 @@ func (q *Queries) ReadyPhotos(ctx context.Context, db DBTX, arg ReadyPhotosParam
 	return items, nil
 }
 
-const restorePhotos = `-- name: RestorePhotos :exec
-UPDATE photos SET deleted_at = NULL, changed_at = app_now()
-WHERE id = ANY($1::uuid[]) AND deleted_at IS NOT NULL
+const restorePhotos = `-- name: RestorePhotos :many
+UPDATE photos SET deleted_at = NULL, changed_at = app_now(),
+  state = CASE WHEN state = 'unreadable' THEN 'processing' ELSE state END,
+  reason = CASE WHEN state = 'unreadable' THEN '' ELSE reason END,
+  queued_at = CASE WHEN state = 'unreadable' THEN app_now() ELSE queued_at END
+WHERE id = ANY($1::uuid[]) AND (deleted_at IS NOT NULL OR state = 'unreadable')
+RETURNING id, state
 `
 
-func (q *Queries) RestorePhotos(ctx context.Context, db DBTX, ids []uuid.UUID) error {
-	_, err := db.Exec(ctx, restorePhotos, ids)
-	return err
+type RestorePhotosRow struct {
+	ID    uuid.UUID
+	State string
+}
+
+// Sent again, a deleted one is back, and one that could not be read is tried
+// again. Returns those. The rows are locked by LockPhotos.
+func (q *Queries) RestorePhotos(ctx context.Context, db DBTX, ids []uuid.UUID) ([]RestorePhotosRow, error) {
+	rows, err := db.Query(ctx, restorePhotos, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RestorePhotosRow
+	for rows.Next() {
+		var i RestorePhotosRow
+		if err := rows.Scan(&i.ID, &i.State); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const showPhotos = `-- name: ShowPhotos :many
