@@ -141,8 +141,8 @@ func TestDerive(t *testing.T) {
 				return []payment.Observation{paid(f, "pi_1", 1200), refunded("pi_1", "re_1", payment.RefundSucceeded, 1200)}
 			},
 			want{state: order.Refunded, entries: []string{
-				"excess:stripe:main:pi_1 surplus 200", "refund:stripe:main:re_1 refund 1000",
-				"sale:stripe:main:pi_1 sale 1000", "surplus_refund:stripe:main:re_1 surplus_refunded 200",
+				"excess:stripe:main:pi_1 surplus 200", "refund:stripe:main:re_1 refund 1200",
+				"sale:stripe:main:pi_1 sale 1000",
 			}},
 		},
 		"refunded in two equal parts at the provider": {
