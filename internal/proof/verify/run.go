@@ -28,7 +28,7 @@ type Options struct {
 
 const (
 	// A scenario, with everything that it starts, takes at most this long.
-	longestQuick, longestFull = time.Minute, 5 * time.Minute
+	longestQuick, longestFull = 90 * time.Second, 10 * time.Minute
 	// How long to wait for something that must happen, and for something that
 	// may not, because a guard is missing.
 	patienceNormal, patienceAblated = 15 * time.Second, 4 * time.Second

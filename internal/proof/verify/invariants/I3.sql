@@ -2,18 +2,21 @@
 -- that is live, frozen or shadowed, and nothing else has; one live grant per
 -- buyer and thing, one grant ever per line; no photograph is granted while a
 -- whole-event grant of another of the buyer's orders is live.
-WITH ended AS (
-  SELECT unnest(q.line_ids) AS line_id
+WITH asked AS (
+  SELECT q.order_id, q.amount, q.line_ids
   FROM refund_requests q
   WHERE q.kind IN ('sale', 'covered') AND q.state <> 'rejected' AND NOT EXISTS (
     SELECT FROM refunds r WHERE r.request_id = q.id AND r.status IN ('failed', 'canceled'))
+), ended AS (
+  SELECT unnest(line_ids) AS line_id FROM asked
 ), gone AS (
-  -- The whole price went back from the provider's side.
+  -- Somebody gave money back at the provider, without saying for which lines, and
+  -- with what was asked back here it is the whole price.
   SELECT o.id FROM orders o
   JOIN ledger_entries e ON e.order_id = o.id AND e.kind = 'sale'
   JOIN refunds r ON r.order_id = o.id AND r.request_id IS NULL AND r.status NOT IN ('failed', 'canceled')
     AND e.key = 'sale:' || r.provider || ':' || r.account || ':' || r.payment_id
-  GROUP BY o.id, o.gross HAVING sum(r.amount) >= o.gross
+  GROUP BY o.id, o.gross HAVING sum(r.amount) + coalesce((SELECT sum(a.amount) FROM asked a WHERE a.order_id = o.id), 0) >= o.gross
 ), paid AS (
   SELECT l.id, NOT EXISTS (SELECT FROM decisions d WHERE d.order_id = l.order_id AND d.subject = 'line:' || l.id)
            AND NOT EXISTS (SELECT FROM ended e WHERE e.line_id = l.id)

@@ -25,22 +25,21 @@ WITH pay AS (
      OR coalesce(excess.times, 0) <> CASE WHEN sale.times > 0 AND p.amount > p.gross THEN 1 ELSE 0 END
      OR excess.gross <> p.amount - p.gross
   UNION ALL
-  -- A refund may take back the sale, money that bought nothing, or some of each.
   SELECT 'refund ' || r.key FROM refund r,
-    LATERAL (SELECT coalesce(sum(e.gross), 0) AS gross, count(*) - count(DISTINCT e.key) AS again, bool_or(e.order_id <> r.order_id) AS elsewhere
-             FROM ledger_entries e WHERE e.key IN ('refund:' || r.key, 'surplus_refund:' || r.key)) once,
-    LATERAL (SELECT coalesce(sum(e.gross), 0) AS gross, count(*) - count(DISTINCT e.key) AS again
-             FROM ledger_entries e WHERE e.key IN ('undone:refund:' || r.key, 'undone:surplus_refund:' || r.key)) back
-  WHERE once.gross <> r.amount OR once.again > 0 OR once.elsewhere
-     OR back.gross <> CASE WHEN r.undone THEN r.amount ELSE 0 END OR back.again > 0
+    LATERAL (SELECT coalesce(sum(e.gross), 0) AS gross, count(*) AS times, bool_or(e.order_id <> r.order_id) AS elsewhere
+             FROM ledger_entries e WHERE e.key = 'refund:' || r.key) once,
+    LATERAL (SELECT coalesce(sum(e.gross), 0) AS gross, count(*) AS times
+             FROM ledger_entries e WHERE e.key = 'undone:refund:' || r.key) back
+  WHERE once.times <> 1 OR once.gross <> r.amount OR once.elsewhere
+     OR back.times <> CASE WHEN r.undone THEN 1 ELSE 0 END OR back.gross <> CASE WHEN r.undone THEN r.amount ELSE 0 END
   UNION ALL
   SELECT 'entry of no payment ' || e.key FROM ledger_entries e
   WHERE e.key ~ '^(sale|surplus|excess):' AND NOT EXISTS (
     SELECT FROM pay p WHERE p.key = substring(e.key FROM position(':' IN e.key) + 1))
   UNION ALL
   SELECT 'entry of no refund ' || e.key FROM ledger_entries e
-  WHERE e.key ~ '^(undone:)?(surplus_)?refund:' AND NOT EXISTS (
-    SELECT FROM refund r WHERE r.key = regexp_replace(e.key, '^(undone:)?(surplus_)?refund:', ''))
+  WHERE e.key ~ '^(undone:)?refund:' AND NOT EXISTS (
+    SELECT FROM refund r WHERE r.key = regexp_replace(e.key, '^(undone:)?refund:', ''))
   UNION ALL
   SELECT 'receipt of order ' || o.id FROM orders o
   WHERE (SELECT count(*) FROM messages m WHERE m.order_id = o.id AND m.kind = 'receipt')

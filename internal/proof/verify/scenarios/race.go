@@ -261,7 +261,11 @@ func finalise(ctx context.Context, w *verify.World, hold *verify.Barrier) error 
 	if err != nil {
 		return err
 	}
-	// The poller's turn has come for this order.
+	if err := meet(ctx, w, hold, events, w.Instances); err != nil {
+		return err
+	}
+	// Now that nobody is free to take their news along, the poller's turn comes
+	// for this order, and the browser returns.
 	if _, err := w.DB.Exec(ctx, `UPDATE open_orders SET next_check_at = app_now() WHERE order_id = $1`, orderID); err != nil {
 		return err
 	}
@@ -269,9 +273,6 @@ func finalise(ctx context.Context, w *verify.World, hold *verify.Barrier) error 
 	go func() {
 		returned <- w.Call(ctx, w.Instances[1], http.MethodPost, "/api/v1/orders/"+orderID.String()+"/refresh", b.Token, "", nil)
 	}()
-	if err := meet(ctx, w, hold, events, w.Instances); err != nil {
-		return err
-	}
 	// Two webhooks on two instances, the browser and the poller.
 	defer letGo(ctx, w, hold, 4)()
 	if a := <-returned; !w.Check(a.Status == http.StatusOK, "the browser's return was answered %s", a) {
