@@ -206,3 +206,27 @@ func TestDoubleClickIsOnePage(t *testing.T) {
 	}
 	require.Equal(t, 1, w.count(`SELECT count(*) FROM orders`))
 }
+
+// An excess whose refund failed at the provider is for a person, also once the
+// sale itself was given back.
+func TestFailedRefundIsShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	orderID, page := w.order(w.guest(), "k", w.photos[0])
+	_, err := w.twin.Pay(t.Context(), page, twin.PayRequest{Amount: 1100})
+	require.NoError(t, err)
+	given, err := w.twin.Refunds(t.Context())
+	require.NoError(t, err)
+	w.until("the excess is back", func() bool {
+		given, err = w.twin.Refunds(t.Context())
+		return err == nil && len(given) == 1
+	})
+	_, err = w.twin.MoveRefund(t.Context(), given[0].ID, "failed")
+	require.NoError(t, err)
+	w.until("the failure is known", func() bool { return w.count(`SELECT count(*) FROM refunds WHERE status = 'failed'`) == 1 })
+	require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+orderID+"/refund", w.operator(), "", map[string]any{"reason": "test"}).status)
+	w.until("the sale is back", func() bool { return w.count(`SELECT refunded FROM orders WHERE id = $1`, orderID) == 500 })
+	w.quiet()
+	require.Equal(t, "review", w.state(orderID))
+	require.Equal(t, w.held(), w.clearing())
+}

@@ -168,10 +168,14 @@ func leftOver(ctx context.Context, w *verify.World) error {
 	if err != nil {
 		return err
 	}
+	page, err := w.Page(ctx, orderID)
+	if err != nil {
+		return err
+	}
 	var excess twin.RefundView
 	err = w.Until(ctx, "the excess has gone back", func() (bool, error) {
 		given, err := w.Twin.Refunds(ctx)
-		at := slices.IndexFunc(given, func(r twin.RefundView) bool { return r.Session != "" && r.Amount == 600 && r.Status == "succeeded" })
+		at := slices.IndexFunc(given, func(r twin.RefundView) bool { return r.Session == page.ID && r.Amount == 600 && r.Status == "succeeded" })
 		if at >= 0 {
 			excess = given[at]
 		}
