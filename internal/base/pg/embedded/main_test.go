@@ -172,7 +172,7 @@ func quick(dir string) Config {
 // testing.T's own. What still runs in it is killed before it is deleted.
 func newDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "prf-embedded-") //nolint:usetesting // t.TempDir lets only root pass
+	dir, err := os.MkdirTemp("", "prf-embedded-")
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		clusters, _ := filepath.Glob(filepath.Join(dir, "*", "postgres"))
@@ -200,7 +200,7 @@ var template struct {
 func newFolder(t *testing.T) string {
 	t.Helper()
 	template.once.Do(func() {
-		template.dir, template.err = os.MkdirTemp("", "prf-embedded-") //nolint:usetesting // shared by the tests
+		template.dir, template.err = os.MkdirTemp("", "prf-embedded-")
 		if template.err != nil {
 			return
 		}
