@@ -51,17 +51,6 @@ func (c *Config) complete() error {
 	if c.Blobs == "" {
 		c.Blobs = filepath.Join(c.DataDir, "files")
 	}
-	if c.PublicURL == "" {
-		c.PublicURL = "http://" + c.Listen
-	}
-	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
-	u, err := url.Parse(c.PublicURL)
-	if err != nil || u.Host == "" || u.Path != "" {
-		return fmt.Errorf("the public URL %q cannot be read: write it like https://photos.example.com", c.PublicURL)
-	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !local(u.Hostname())) {
-		return fmt.Errorf("the public URL %q must be https: sign-ins over plain http can be read by anybody on the way", c.PublicURL)
-	}
 	if c.Darkroom == "" {
 		self, err := os.Executable()
 		if err != nil {
@@ -71,6 +60,22 @@ func (c *Config) complete() error {
 	}
 	if len(c.PollWaits) == 0 {
 		return fmt.Errorf("--poll-waits names no time")
+	}
+	return nil
+}
+
+// reachedAt decides how people reach an instance that listens at addr.
+func (c *Config) reachedAt(addr string) error {
+	if c.PublicURL == "" {
+		c.PublicURL = "http://" + addr
+	}
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Host == "" || u.Path != "" {
+		return fmt.Errorf("the public URL %q cannot be read: write it like https://photos.example.com", c.PublicURL)
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !local(u.Hostname())) {
+		return fmt.Errorf("the public URL %q must be https: sign-ins over plain http can be read by anybody on the way", c.PublicURL)
 	}
 	return nil
 }

@@ -85,6 +85,17 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 }
 
 func (s *Server) open(ctx context.Context) (err error) {
+	// First of all, so that a port that is taken costs nothing, and one that the
+	// system chose is known. Nobody is answered before Run.
+	if s.public, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("listen for the public: %w", err)
+	}
+	if s.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.AdminListen); err != nil {
+		return fmt.Errorf("listen for the operator: %w", err)
+	}
+	if err := s.cfg.reachedAt(s.Addr()); err != nil {
+		return err
+	}
 	if s.db, err = openDatabase(ctx, s.cfg, s.log); err != nil {
 		return err
 	}
@@ -102,12 +113,6 @@ func (s *Server) open(ctx context.Context) (err error) {
 	}
 	if err := s.build(ctx); err != nil {
 		return err
-	}
-	if s.public, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Listen); err != nil {
-		return fmt.Errorf("listen for the public: %w", err)
-	}
-	if s.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.AdminListen); err != nil {
-		return fmt.Errorf("listen for the operator: %w", err)
 	}
 	return nil
 }

@@ -40,6 +40,10 @@ func Show(ctx context.Context, o Options) error {
 	p := newProgress(o.Err)
 	p.say("Starting in %s ...", o.Dir)
 	who, s, err := open(ctx, o, known())
+	if err != nil && strings.Contains(err.Error(), "address already in use") {
+		// Somebody took a port after we had seen that it was free.
+		who, s, err = open(ctx, o, free())
+	}
 	if err != nil {
 		return ended(ctx, err)
 	}

@@ -61,17 +61,15 @@ func known() ports { return ports{orFree("8080"), orFree("8081"), orFree("8090")
 // free are ports that the system chooses.
 func free() ports { return ports{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"} }
 
-// orFree is an address with the port, or with another one where that is taken.
+// orFree is an address with the port, or with one that the system chooses where
+// that is taken.
 func orFree(port string) string {
-	for _, addr := range []string{"127.0.0.1:" + port, "127.0.0.1:0"} {
-		l, err := net.Listen("tcp", addr) //nolint:noctx // it does not wait
-		if err != nil {
-			continue
-		}
-		defer func() { _ = l.Close() }()
-		return l.Addr().String()
+	l, err := net.Listen("tcp", "127.0.0.1:"+port) //nolint:noctx // it does not wait
+	if err != nil {
+		return "127.0.0.1:0"
 	}
-	return "127.0.0.1:" + port
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
 }
 
 // begin starts everything on a data folder. extra are further arguments of the
