@@ -145,6 +145,7 @@ func TestSurprisesAreAskedAbout(t *testing.T) {
 		"an unknown intent status":    event("payment_intent.succeeded", intentObject("levitating", "")),
 		"an unknown refund status":    event("refund.updated", refundObject("lost")),
 		"a refund of nothing":         event("refund.updated", `{"id": "re_1", "amount": 1, "currency": "usd", "status": "succeeded"}`),
+		"paid, says only the page":    event("checkout.session.completed", strings.Replace(paid, `"pi_1"`, intentObject("requires_payment_method", ""), 1)),
 		"an unusable payment id":      event("checkout.session.completed", sessionObject("complete", "paid", "pi 1")),
 	} {
 		r := receive(t, body)

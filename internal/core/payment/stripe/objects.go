@@ -132,6 +132,9 @@ func (c *Client) sessionFacts(s session) ([]payment.Observation, error) {
 			return nil, err
 		}
 		facts = append(facts, more...)
+	case paid && pi != nil:
+		// The money is where the payment is. Whoever contradicts it is asked again.
+		return nil, fmt.Errorf("stripe says that the session %s is paid and that its payment %s is %q", s.ID, pi.ID, pi.Status)
 	case paid:
 		if err := checkID("payment intent", s.PaymentIntent.ID); err != nil {
 			return nil, err
