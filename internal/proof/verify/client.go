@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,6 +69,14 @@ func (a Answer) Order() uuid.UUID {
 	}
 	_ = json.Unmarshal(a.Body, &r)
 	return r.OrderID
+}
+
+// Page is the provider's id of the page that a good answer sends the payer to:
+// the end of its address. Empty: there is none to pay.
+func (a Answer) Page() string {
+	var r struct{ URL string }
+	_ = json.Unmarshal(a.Body, &r)
+	return r.URL[strings.LastIndex(r.URL, "/")+1:]
 }
 
 func (a Answer) good() bool { return a.Status >= 200 && a.Status < 300 }

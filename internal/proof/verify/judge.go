@@ -81,7 +81,7 @@ type court struct {
 	payments map[string]dbPayment
 	requests map[string]dbRequest
 	books    map[uuid.UUID]int64 // what the provider holds for an order
-	attempts map[string]uuid.UUID
+	attempts map[string]dbAttempt
 	inbox    map[string][]dbEvent
 }
 
@@ -110,6 +110,12 @@ type dbRequest struct {
 	ID     uuid.UUID
 	Amount int64
 	State  string
+}
+
+type dbAttempt struct {
+	ID      uuid.UUID
+	OrderID uuid.UUID
+	Status  string
 }
 
 type dbEvent struct {
@@ -184,17 +190,13 @@ func (c *court) load(ctx context.Context) (err error) {
 	for _, h := range holdings {
 		c.books[h.OrderID] = h.Amount
 	}
-	type attempt struct {
-		ID      uuid.UUID
-		OrderID uuid.UUID
-	}
-	c.attempts = map[string]uuid.UUID{}
-	attempts, err := rows[attempt](ctx, c.w, `SELECT id, order_id FROM attempts`)
+	c.attempts = map[string]dbAttempt{}
+	attempts, err := rows[dbAttempt](ctx, c.w, `SELECT id, order_id, status FROM attempts`)
 	if err != nil {
 		return err
 	}
 	for _, a := range attempts {
-		c.attempts[a.ID.String()] = a.OrderID
+		c.attempts[a.ID.String()] = a
 	}
 	c.inbox = map[string][]dbEvent{}
 	events, err := rows[dbEvent](ctx, c.w, `SELECT event_id, class, body FROM inbox WHERE provider = 'stripe' AND class <> 'reply'`)
@@ -318,17 +320,21 @@ func (c *court) undone(requestID string) bool {
 // pages looks for pages that can be paid and that nobody waits for.
 func (c *court) pages() {
 	of := map[string]int{}
+	over := []string{"canceled", "expired", "created"}
 	for _, s := range c.sessions {
-		attempt := s.Metadata["attempt_id"]
-		of[attempt]++
-		orderID, ok := c.attempts[attempt]
+		id := s.Metadata["attempt_id"]
+		of[id]++
+		a, ok := c.attempts[id]
+		state := c.orders[a.OrderID].State
 		switch {
 		case !ok:
 			c.find(CheckPages, "page %s (%s) is of no attempt of ours", s.ID, s.Status)
-		case of[attempt] == 2:
-			c.find(CheckPages, "attempt %s of order %s has more than one page", attempt, orderID)
-		case s.Status == "open" && (c.orders[orderID].State == "canceled" || c.orders[orderID].State == "expired" || c.orders[orderID].State == "created"):
-			c.find(CheckPages, "page %s can be paid, and its order %s is %s", s.ID, orderID, c.orders[orderID].State)
+		case of[id] == 2:
+			c.find(CheckPages, "attempt %s of order %s has more than one page", id, a.OrderID)
+		case s.Status == "open" && a.Status != "abandoned" && slices.Contains(over, state):
+			// The page of an abandoned attempt is not known to us: the provider
+			// kept a failure under its key. Money on it still counts.
+			c.find(CheckPages, "page %s can be paid, and its order %s is %s", s.ID, a.OrderID, state)
 		}
 	}
 }

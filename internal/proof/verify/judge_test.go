@@ -33,7 +33,7 @@ func trial() (*court, uuid.UUID) {
 		payments:   map[string]dbPayment{"pi_1": {PaymentID: "pi_1", OrderID: orderID, Took: true, Amount: 700, Currency: "EUR"}},
 		requests:   map[string]dbRequest{requestID.String(): {ID: requestID, Amount: 200, State: "answered"}},
 		books:      map[uuid.UUID]int64{orderID: 500},
-		attempts:   map[string]uuid.UUID{attemptID.String(): orderID},
+		attempts:   map[string]dbAttempt{attemptID.String(): {ID: attemptID, OrderID: orderID}},
 		inbox:      map[string][]dbEvent{"evt_1": {{EventID: "evt_1", Class: "fact", Body: []byte("{}")}}},
 	}
 	answer := Answer{Status: http.StatusCreated, Body: []byte(`{"order_id":"` + orderID.String() + `","total":500,"currency":"EUR"}`)}

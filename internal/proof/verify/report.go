@@ -106,7 +106,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 			_, _ = fmt.Fprintf(&b, "  %s\n", why)
 		}
 		if s.Logs != "" {
-			_, _ = fmt.Fprintf(&b, "  logs: %s\n", s.Logs)
+			_, _ = fmt.Fprintf(&b, "  logs and evidence: %s\n", s.Logs)
 		}
 		_, _ = fmt.Fprintf(&b, "  again: "+reproduction+"\n", s.ID, r.Seed)
 	}

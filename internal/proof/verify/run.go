@@ -178,6 +178,9 @@ func (r *runner) once(ctx context.Context, s Scenario, cfg worldConfig) (out out
 		keep := len(cfg.removed) == 0 && len(out.failures)+len(out.findings) > 0
 		if keep {
 			out.logs = w.dir
+			if err := w.keepEvidence(context.WithoutCancel(ctx)); err != nil {
+				out.failures = append(out.failures, err.Error())
+			}
 		}
 		w.close(keep)
 	}()

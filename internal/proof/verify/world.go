@@ -177,13 +177,19 @@ func (w *World) Advance(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-// AdvanceJobs makes the job queue's own times older, which it reads from clocks
-// that Advance does not move: jobs that hang are found, leaders are gone.
+// AdvanceJobs makes jobs older: the queue reads its times from clocks that
+// Advance does not move. Jobs that hang are found then, by whoever leads, and
+// jobs that were put off are due.
 func (w *World) AdvanceJobs(ctx context.Context, d time.Duration) error {
-	_, err := w.DB.Exec(ctx, `UPDATE river_job SET attempted_at = attempted_at - make_interval(secs => $1) WHERE state = 'running'`, d.Seconds())
-	if err == nil {
-		_, err = w.DB.Exec(ctx, `UPDATE river_leader SET expires_at = expires_at - make_interval(secs => $1)`, d.Seconds())
-	}
+	_, err := w.DB.Exec(ctx, `UPDATE river_job
+		SET attempted_at = attempted_at - make_interval(secs => $1), scheduled_at = scheduled_at - make_interval(secs => $1)
+		WHERE finalized_at IS NULL`, d.Seconds())
+	return err
+}
+
+// EndLeaders lets the lease of the job queue's leader run out, for one that died.
+func (w *World) EndLeaders(ctx context.Context) error {
+	_, err := w.DB.Exec(ctx, `UPDATE river_leader SET expires_at = now() - interval '1 second'`)
 	return err
 }
 

@@ -113,7 +113,7 @@ func killedAfterCall(ctx context.Context, w *verify.World) error {
 	w.Count(verify.InFlight, 1)
 	w.Route(standing...)
 	// The queue finds the job of the dead process after a while.
-	if err := w.AdvanceJobs(ctx, time.Hour); err != nil {
+	if err := errors.Join(w.AdvanceJobs(ctx, time.Hour), w.EndLeaders(ctx)); err != nil {
 		return err
 	}
 	resume()
