@@ -289,3 +289,15 @@ func All(n int, do func(i int)) {
 	close(start)
 	wg.Wait()
 }
+
+// Wait lets time pass, and reports whether it did before ctx ended.
+func Wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

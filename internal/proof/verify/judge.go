@@ -38,6 +38,7 @@ const (
 	CheckAcknowledged = "twin.acknowledged" // an event that was answered 2xx is stored
 	CheckGenuine      = "twin.genuine"      // a stored event is one that the provider made, byte for byte
 	CheckAnswers      = "clients.answers"   // every answer that a client got is true, and the same each time
+	CheckAccess       = "clients.access"    // nobody got an original without a right to it
 )
 
 // judge examines a world at rest.
@@ -61,7 +62,9 @@ func (w *World) judge(ctx context.Context) ([]Finding, []InvariantResult, error)
 	j.pages()
 	j.events()
 	j.answers()
-	return append(out, j.findings...), found, nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append(append(out, j.findings...), w.seen...), found, nil
 }
 
 // court holds both sides of the comparison.

@@ -57,7 +57,7 @@ func (w *World) Start(ctx context.Context, name string, faults ...string) (*Inst
 	}
 	i := &Instance{Name: name, lifeline: lifeline, exited: make(chan struct{}), ready: make(chan serving, 1)}
 	i.cmd = exec.Command(w.binary, "serve", //nolint:noctx // a process under test ends by the scenario's own signal
-		"--database-url", w.url, "--data-dir", dir, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
+		"--database-url", w.url, "--data-dir", dir, "--blobs", w.files(), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
 		"--public-url", publicURL, "--stripe-account", stripeAccount, "--stripe-url", w.twinURL,
 		"--poll-waits", "1m,2m,5m,15m,1h", "--darkroom", "/nonexistent")
 	i.cmd.Env = append(environment(),

@@ -67,6 +67,8 @@ type World struct {
 	offset    time.Duration
 	failures  []string
 	refunded  map[string]bool // refunds that the scenario itself began at the provider
+	seen      []Finding       // what clients saw that must not be
+	original  [32]byte        // hash of the originals
 }
 
 // worldConfig says which world to make.

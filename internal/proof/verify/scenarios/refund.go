@@ -175,7 +175,9 @@ func leftOver(ctx context.Context, w *verify.World) error {
 	var excess twin.RefundView
 	err = w.Until(ctx, "the excess has gone back", func() (bool, error) {
 		given, err := w.Twin.Refunds(ctx)
-		at := slices.IndexFunc(given, func(r twin.RefundView) bool { return r.Session == page.ID && r.Amount == 600 && r.Status == "succeeded" })
+		at := slices.IndexFunc(given, func(r twin.RefundView) bool {
+			return r.Session == page.ID && r.Amount == 600 && r.Status == "succeeded"
+		})
 		if at >= 0 {
 			excess = given[at]
 		}

@@ -84,6 +84,10 @@ var CutSets = []verify.CutSet{
 		Members: []string{"settle.amount"},
 	},
 	{
+		Name: "originals are for their buyers", By: []string{"W10"}, Breaks: []string{verify.CheckAccess},
+		Members: []string{"download.access"},
+	},
+	{
 		Name: "the sender of an event", By: []string{"W06"}, Breaks: []string{verify.CheckGrants}, Focus: "wrong_secret",
 		Members: []string{"stripe.signature"},
 	},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,17 +101,12 @@ func (s *storm) instance(mine *rand.Rand) *verify.Instance {
 // crash kills a process, and starts another in its place.
 func (s *storm) crash(ctx, weather context.Context, mine *rand.Rand) error {
 	victim := s.instance(mine)
-	select {
-	case <-weather.Done():
+	if !verify.Wait(weather, time.Duration(300+mine.IntN(700))*time.Millisecond) {
 		return nil
-	case <-time.After(time.Duration(300+mine.IntN(700)) * time.Millisecond):
 	}
 	if mine.IntN(3) == 0 {
 		victim.Pause()
-		select {
-		case <-weather.Done():
-		case <-time.After(time.Duration(mine.IntN(300)) * time.Millisecond):
-		}
+		verify.Wait(weather, time.Duration(mine.IntN(300))*time.Millisecond)
 		victim.Resume()
 		return nil
 	}
@@ -128,13 +124,8 @@ func (s *storm) replace(ctx context.Context, dead ...*verify.Instance) error {
 			return err
 		}
 		s.mu.Lock()
-		var living []*verify.Instance
-		for _, i := range s.living {
-			if i != d {
-				living = append(living, i)
-			}
-		}
-		s.living = append(living, fresh)
+		s.living = slices.DeleteFunc(slices.Clone(s.living), func(i *verify.Instance) bool { return i == d })
+		s.living = append(s.living, fresh)
 		s.w.Instances = s.living
 		s.w.Route(s.living...)
 		s.mu.Unlock()
@@ -143,7 +134,7 @@ func (s *storm) replace(ctx context.Context, dead ...*verify.Instance) error {
 }
 
 // ask sends a request to whoever lives, until it is answered or given up.
-func (s *storm) ask(mine *rand.Rand, patience int, send func(*verify.Instance) verify.Answer) verify.Answer {
+func (s *storm) ask(ctx context.Context, mine *rand.Rand, patience int, send func(*verify.Instance) verify.Answer) verify.Answer {
 	var a verify.Answer
 	for range patience {
 		a = send(s.instance(mine))
@@ -153,7 +144,7 @@ func (s *storm) ask(mine *rand.Rand, patience int, send func(*verify.Instance) v
 		if a.Status != 0 && a.Status < 500 && a.Status != http.StatusConflict && a.Status != http.StatusTooManyRequests {
 			return a
 		}
-		time.Sleep(time.Duration(10+mine.IntN(60)) * time.Millisecond)
+		verify.Wait(ctx, time.Duration(10+mine.IntN(60))*time.Millisecond)
 	}
 	return a
 }
@@ -170,7 +161,7 @@ func (s *storm) buy(ctx context.Context, mine *rand.Rand) error {
 		if mine.IntN(6) == 0 {
 			cart = verify.Cart{Whole: true, Total: verify.PriceEvent}
 		}
-		a := s.ask(mine, 1+mine.IntN(30), func(i *verify.Instance) verify.Answer {
+		a := s.ask(ctx, mine, 1+mine.IntN(30), func(i *verify.Instance) verify.Answer {
 			return s.w.Checkout(ctx, i, b, fmt.Sprintf("tab-%d", tab), cart)
 		})
 		if a.Page() != "" {
@@ -181,7 +172,7 @@ func (s *storm) buy(ctx context.Context, mine *rand.Rand) error {
 		orderID := a.Order()
 		s.note(s.pay(ctx, mine, orderID, a.Page()))
 		if mine.IntN(2) == 0 {
-			s.ask(mine, 3, func(i *verify.Instance) verify.Answer {
+			s.ask(ctx, mine, 3, func(i *verify.Instance) verify.Answer {
 				return s.w.Call(ctx, i, http.MethodPost, "/api/v1/orders/"+orderID.String()+"/refresh", b.Token, "", nil)
 			})
 		}
@@ -218,10 +209,11 @@ func (s *storm) pay(ctx context.Context, mine *rand.Rand, orderID uuid.UUID, pag
 	if err != nil {
 		return err
 	}
-	if paid.Outcome == "processing" {
+	switch paid.Outcome {
+	case "processing":
 		_, err = s.w.Twin.Finish(ctx, page.ID, mine.IntN(2) == 0)
-	} else if paid.Outcome == "declined" {
-		paid, err = s.w.Twin.Pay(ctx, page.ID, twin.PayRequest{})
+	case "declined":
+		_, err = s.w.Twin.Pay(ctx, page.ID, twin.PayRequest{})
 	}
 	if err != nil {
 		return err
@@ -284,7 +276,7 @@ func (s *storm) heal(ctx context.Context) error {
 	if err := errors.Join(w.AdvanceJobs(ctx, time.Hour), w.EndLeaders(ctx)); err != nil {
 		return err
 	}
-	if err := s.replace(ctx, append([]*verify.Instance(nil), s.living...)...); err != nil {
+	if err := s.replace(ctx, slices.Clone(s.living)...); err != nil {
 		return err
 	}
 	// Through the poller's first looks, and past the sweep of forgotten orders.

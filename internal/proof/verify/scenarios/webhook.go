@@ -115,9 +115,7 @@ func killedOnTheWay(ctx context.Context, w *verify.World, point string) error {
 		return errors.New("the fault did not fire")
 	}
 	w.Count(verify.FaultsFired, 1)
-	if err := settleDown(ctx, w); err != nil {
-		return err
-	}
+	verify.Wait(ctx, 100*time.Millisecond) // for what it does beside what is held
 	state, err := w.Twin.State(ctx)
 	if err != nil {
 		return err
@@ -149,12 +147,6 @@ func killedOnTheWay(ctx context.Context, w *verify.World, point string) error {
 		w.Check(a.Status == http.StatusOK, "an event sent again was answered %d %s", a.Status, a.Answer)
 	}
 	return err
-}
-
-// settleDown gives a held process a moment for what it does beside what is held.
-func settleDown(ctx context.Context, w *verify.World) error {
-	begun := time.Now()
-	return w.Until(ctx, "a moment has passed", func() (bool, error) { return time.Since(begun) > 100*time.Millisecond, nil })
 }
 
 // Nobody but the provider is believed: every forgery is refused and leaves
