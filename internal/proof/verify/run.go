@@ -166,6 +166,7 @@ func (r *runner) once(ctx context.Context, s Scenario, cfg worldConfig) (out out
 	if r.Quick {
 		longest = longestQuick
 	}
+	run := ctx
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	cfg.cluster, cfg.instances, cfg.id = r.cluster, r.Instances, s.ID
@@ -175,7 +176,7 @@ func (r *runner) once(ctx context.Context, s Scenario, cfg worldConfig) (out out
 		return out
 	}
 	defer func() {
-		keep := len(cfg.removed) == 0 && len(out.failures)+len(out.findings) > 0
+		keep := len(cfg.removed) == 0 && len(out.failures)+len(out.findings) > 0 && run.Err() == nil
 		if keep {
 			out.logs = w.dir
 			if err := w.keepEvidence(context.WithoutCancel(ctx)); err != nil {
