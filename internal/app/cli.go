@@ -135,7 +135,8 @@ type adminCmd struct {
 }
 
 type adminTokenCmd struct {
-	DatabaseURL string   `name:"database-url" env:"PROOFROOM_DATABASE_URL" required:"" placeholder:"URL" help:"The database."`
+	DatabaseURL string   `name:"database-url" env:"PROOFROOM_DATABASE_URL" placeholder:"URL" help:"The database. Without it, the private PostgreSQL that a running serve has in the data folder."`
+	DataDir     string   `name:"data-dir" env:"PROOFROOM_DATA_DIR" placeholder:"DIR" help:"The data folder, as for serve."`
 	Email       string   `arg:"" help:"The account's e-mail address."`
 	Name        string   `name:"name" default:"admin" help:"What the token is for."`
 	Roles       []string `name:"roles" default:"attendee" enum:"attendee,creator,operator" help:"Roles of a new account."`
@@ -144,14 +145,11 @@ type adminTokenCmd struct {
 
 // Run makes the token and prints it as JSON.
 func (c *adminTokenCmd) Run(s *streams) error {
-	pool, err := pg.Open(s.ctx, pg.PoolConfig{URL: c.DatabaseURL, Role: pg.AppRole, Name: "proofroom admin"})
+	pool, err := openRunning(s.ctx, c.DatabaseURL, c.DataDir, "proofroom admin")
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	if err := pg.CheckSchema(s.ctx, pool); err != nil {
-		return err
-	}
 	roles := make([]account.Role, len(c.Roles))
 	for i, r := range c.Roles {
 		roles[i] = account.Role(r)

@@ -18,8 +18,8 @@ type Config struct {
 	DataDir     string `name:"data-dir" env:"PROOFROOM_DATA_DIR" placeholder:"DIR" help:"Folder of the private PostgreSQL and of the photographs. Default: /var/lib/proofroom as root, the user's data folder otherwise."`
 	Blobs       string `name:"blobs" env:"PROOFROOM_BLOBS" placeholder:"URL" help:"Where photographs are kept: a folder, or the URL of a bucket. Default: files in the data folder."`
 
-	Listen         string   `name:"listen" env:"PROOFROOM_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address for the public."`
-	AdminListen    string   `name:"admin-listen" env:"PROOFROOM_ADMIN_LISTEN" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Address for health, metrics and profiles. Never publish it."`
+	Listen         string   `name:"listen" env:"PROOFROOM_LISTEN" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Address for the public (${default})."`
+	AdminListen    string   `name:"admin-listen" env:"PROOFROOM_ADMIN_LISTEN" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Address for health, metrics and profiles (${default}). Never publish it."`
 	PublicURL      string   `name:"public-url" env:"PROOFROOM_PUBLIC_URL" placeholder:"URL" help:"How people reach this installation. It must be https, save on this machine."`
 	TrustedProxies []string `name:"trusted-proxies" env:"PROOFROOM_TRUSTED_PROXIES" placeholder:"NET" help:"Networks of reverse proxies whose word about the client's address counts."`
 
@@ -32,7 +32,7 @@ type Config struct {
 	StripeWebhookSecrets []string `name:"stripe-webhook-secrets" env:"PROOFROOM_STRIPE_WEBHOOK_SECRETS" placeholder:"SECRET" help:"Signing secrets of the webhook endpoint, whsec_...; several while one is being replaced."`
 	StripeURL            string   `name:"stripe-url" env:"PROOFROOM_STRIPE_URL" placeholder:"URL" help:"Another address of the API, for the stand-in. Refused together with a live key."`
 
-	CommissionBps int `name:"commission-bps" env:"PROOFROOM_COMMISSION_BPS" default:"1500" placeholder:"N" help:"The platform's share of each sale of new events, in hundredths of a percent."`
+	CommissionBps int `name:"commission-bps" env:"PROOFROOM_COMMISSION_BPS" default:"1500" placeholder:"N" help:"The platform's share of each sale of new events, in hundredths of a percent (${default})."`
 
 	PollWaits []time.Duration `name:"poll-waits" env:"PROOFROOM_POLL_WAITS" default:"1m,2m,5m,15m,1h" help:"When a provider is asked about an order that waits for money, counted from one look to the next; the last one repeats."`
 	GiveUp    time.Duration   `name:"give-up" env:"PROOFROOM_GIVE_UP" default:"72h" help:"When the page of an order that nobody paid is closed."`

@@ -90,6 +90,9 @@ func tell(w io.Writer, sum importdir.Summary) error {
 // a serve that runs on the data folder.
 func openRunning(ctx context.Context, url, dataDir, name string) (*pgxpool.Pool, error) {
 	if url == "" {
+		if dataDir == "" {
+			dataDir = embedded.DefaultDataDir()
+		}
 		var err error
 		if url, err = embedded.Running(filepath.Join(dataDir, "postgres"), "postgres"); err != nil {
 			return nil, fmt.Errorf("%w; start proofroom serve first, or name the database with --database-url", err)

@@ -6,25 +6,22 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"proofroom/internal/base/pg"
 	"proofroom/internal/proof/verify"
 )
 
 type invariantsCmd struct {
-	DatabaseURL string `name:"database-url" env:"PROOFROOM_DATABASE_URL" required:"" placeholder:"URL" help:"The database."`
+	DatabaseURL string `name:"database-url" env:"PROOFROOM_DATABASE_URL" placeholder:"URL" help:"The database. Without it, the private PostgreSQL that a running serve has in the data folder."`
+	DataDir     string `name:"data-dir" env:"PROOFROOM_DATA_DIR" placeholder:"DIR" help:"The data folder, as for serve."`
 	JSON        bool   `name:"json" help:"Print one JSON object."`
 }
 
 // Run examines the database while it works and fails on a violation.
 func (c *invariantsCmd) Run(s *streams) error {
-	pool, err := pg.Open(s.ctx, pg.PoolConfig{URL: c.DatabaseURL, MaxConns: 2, Role: pg.AppRole, Name: "proofroom invariants"})
+	pool, err := openRunning(s.ctx, c.DatabaseURL, c.DataDir, "proofroom invariants")
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	if err := pg.CheckSchema(s.ctx, pool); err != nil {
-		return err
-	}
 	found, err := verify.CheckInvariants(s.ctx, pool)
 	if err != nil {
 		return err

@@ -111,6 +111,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.providers, err = s.cfg.providers(); err != nil {
 		return err
 	}
+	if len(s.providers) == 0 {
+		s.log.Warn("no payment provider is configured: only what is free can be ordered")
+	}
 	if err := s.build(ctx); err != nil {
 		return err
 	}

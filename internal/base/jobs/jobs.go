@@ -52,7 +52,7 @@ func New(c Config) (*Client, error) {
 		FetchCooldown:        poll / 2,
 		JobTimeout:           Timeout,
 		RescueStuckJobsAfter: 2 * Timeout,
-		Logger:               c.Log,
+		Logger:               warnings(c.Log),
 		Workers:              c.Workers,
 	}
 	if c.Workers != nil {
@@ -67,6 +67,22 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{client}, nil
 }
+
+// warnings drops what the queue says of its own ordinary work.
+func warnings(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return nil
+	}
+	return slog.New(atLeast{log.Handler()})
+}
+
+type atLeast struct{ slog.Handler }
+
+func (h atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && h.Handler.Enabled(ctx, l)
+}
+func (h atLeast) WithAttrs(a []slog.Attr) slog.Handler { return atLeast{h.Handler.WithAttrs(a)} }
+func (h atLeast) WithGroup(name string) slog.Handler   { return atLeast{h.Handler.WithGroup(name)} }
 
 // EnqueueTx inserts jobs in the caller's transaction.
 func (c *Client) EnqueueTx(ctx context.Context, tx pgx.Tx, queue string, args ...river.JobArgs) error {

@@ -41,7 +41,7 @@ var (
 		"Name a currency by its ISO 4217 code, such as EUR or GHS.")
 	ErrNotSold = problem.Define(problem.Unprocessable, "event.not_sold", "Not sold like this",
 		"The event's price list does not sell this; see its prices and choose again.")
-	ErrCart = problem.Define(problem.Unprocessable, "event.cart_invalid", "Nothing to quote",
+	ErrCart = problem.Define(problem.Unprocessable, "event.cart_invalid", "Nothing is chosen yet",
 		"Choose at least one photograph, or the whole event.")
 )
 

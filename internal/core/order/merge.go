@@ -140,6 +140,18 @@ func (f *Facts) Decide(subject, value string, inboxID uuid.UUID, d *Delta) {
 	d.Decisions[subject] = Decision{Value: value, InboxID: inboxID}
 }
 
+// PayURL is the page on which the order can still be paid: empty when there is
+// none, or when it was filled in and the money is on its way.
+func (f *Facts) PayURL() string {
+	if len(f.Attempts) == 0 {
+		return ""
+	}
+	if a := f.Attempts[len(f.Attempts)-1]; a.Status == payment.AttemptOpen {
+		return a.URL
+	}
+	return ""
+}
+
 // Payment finds a payment by key, nil if there is none.
 func (f *Facts) Payment(key PaymentKey) *Payment {
 	for i := range f.Payments {

@@ -52,8 +52,8 @@ func showFacts(f *order.Facts, operator bool) orderBody {
 	if operator {
 		b.Review = f.Order.Review
 	}
-	if f.Order.State == order.AwaitingPayment && len(f.Attempts) > 0 {
-		b.URL = f.Attempts[len(f.Attempts)-1].URL
+	if f.Order.State == order.AwaitingPayment {
+		b.URL = f.PayURL()
 	}
 	live := order.Derive(f).Live
 	for _, l := range f.Lines {

@@ -28,7 +28,7 @@ func orderPage(v orderView) templ.Component {
 		}
 		ctx = templ.InitializeContext(ctx)
 		ctx = templ.ClearChildren(ctx)
-		title, meaning := stateWords(v.Order.State)
+		title, meaning := stateWords(v.Order.State, v.PayURL != "")
 		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<p>From ")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err

@@ -69,8 +69,8 @@ func (u *ui) order(w http.ResponseWriter, r *http.Request) error {
 			v.Download[l.ID] = u.Original(*l.PhotoID)
 		}
 	}
-	if f.Order.State == order.AwaitingPayment && len(f.Attempts) > 0 {
-		v.PayURL = f.Attempts[len(f.Attempts)-1].URL
+	if f.Order.State == order.AwaitingPayment {
+		v.PayURL = f.PayURL()
 	}
 	return u.show(w, r, "Your order", orderPage(v))
 }
@@ -107,10 +107,11 @@ type owned struct {
 const ownedOnPage = 60
 
 func (u *ui) library(w http.ResponseWriter, r *http.Request) error {
-	me, err := edge.RequireActor(r.Context())
-	if err != nil {
-		return err
+	me := edge.Actor(r.Context())
+	if !me.Known() { // who has bought nothing here yet
+		return u.show(w, r, "Your photographs", libraryPage(nil, ""))
 	}
+	var err error
 	before := uuid.Max
 	if s := r.URL.Query().Get("before"); s != "" {
 		if before, err = uuid.Parse(s); err != nil {

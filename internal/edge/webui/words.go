@@ -45,8 +45,12 @@ func when(e catalog.Event) string {
 	return fmt.Sprintf("%s, %s to %s, %s (%s)", s.Format(day), s.Format(clock), n.Format(day), n.Format(clock), e.Starts.Zone)
 }
 
-// stateWords tells what an order's state means for its buyer.
-func stateWords(s order.State) (title, meaning string) {
+// stateWords tells what an order's state means for its buyer. payable says that
+// there is a page on which it can still be paid.
+func stateWords(s order.State, payable bool) (title, meaning string) {
+	if s == order.AwaitingPayment && !payable {
+		return "Payment on its way", "The provider has your payment and waits for your bank. You can close this page; the photographs are here once the money is."
+	}
 	switch s {
 	case order.Created:
 		return "Being prepared", "The payment page is being opened. Check again in a moment."

@@ -54,6 +54,8 @@ var (
 		"Nothing was ordered. Choose more photos.")
 	ErrNoProvider = problem.Define(problem.Unprocessable, "checkout.provider_unknown", "There is no such way to pay here",
 		"Nothing was ordered. Leave the provider out to use the first one.")
+	ErrNoPayment = problem.Define(problem.Unprocessable, "checkout.no_payment", "Nothing can be paid here yet",
+		"Nothing was ordered. The operator has not set up a way to pay; tell them, and come back.")
 	ErrRefused = problem.Define(problem.Upstream, "checkout.refused", "The payment provider refused to open a page",
 		"Nothing was charged and nothing is reserved. Try again, or tell the organiser if it stays.")
 	ErrUnknown = problem.Define(problem.Unavailable, "checkout.unknown", "The payment provider did not answer",

@@ -241,6 +241,9 @@ func (s *Service) provider(in Input, q catalog.Quote) (name, acct string, err er
 	if q.Total == 0 {
 		return ProviderFree, ProviderFree, nil
 	}
+	if len(s.providers) == 0 {
+		return "", "", ErrNoPayment
+	}
 	for _, p := range s.providers {
 		if in.Provider != "" && p.Name() != in.Provider {
 			continue

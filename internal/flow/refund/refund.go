@@ -140,7 +140,10 @@ func (s *Service) Send(ctx context.Context, requestID uuid.UUID) error {
 	}
 	facts, err := p.Refund(ctx, call)
 	var no *payment.RejectedError
-	if errors.As(err, &no) {
+	if errors.Is(err, payment.ErrNotFound) {
+		no = &payment.RejectedError{Provider: p.Name(), Code: "not_found", Message: "it does not know the payment"}
+	}
+	if no != nil || errors.As(err, &no) {
 		return s.reject(ctx, p, r, no)
 	}
 	if err != nil {
@@ -158,7 +161,7 @@ func (s *Service) Send(ctx context.Context, requestID uuid.UUID) error {
 func (s *Service) reject(ctx context.Context, p payment.Provider, r order.Request, no *payment.RejectedError) error {
 	s.log.Warn("a provider refused a refund", "request", r.ID, "order", r.OrderID, "error", no)
 	facts, err := p.Fetch(ctx, payment.Pointer{EventType: "refund.refused", ObjectID: r.Payment.ID})
-	if err != nil {
+	if err != nil && !errors.Is(err, payment.ErrNotFound) {
 		return fmt.Errorf("refund %s was refused (%w); ask what was refunded: %w", r.ID, no, err)
 	}
 	if err := s.sayer.Say(ctx, payment.Reply(p, "refund.refused", r.Payment.ID, facts)); err != nil {

@@ -140,9 +140,9 @@ func (r Running) text() string {
 	line("\nFive things to try")
 	line("  1. Buy three photographs of %s as a guest, without an account: the third makes it cheaper.", event.Title)
 	line("  2. On the provider's page, let the card be declined first, then pay: there is still one order.")
-	line("  3. Have %s repeat, reorder or lose its messages, then buy: the order ends the same.", strings.TrimSuffix(r.Provider, "/"))
+	line("  3. Have %s repeat (duplicate), reorder or lose (drop) its messages, 1 for all of them, then buy: the order ends the same.", strings.TrimSuffix(r.Provider, "/"))
 	line("  4. Send a forged message from the same page: it is refused, and nothing changes.")
-	line("  5. Give an order's money back as operator; the download is refused from that moment:")
+	line("  5. Give an order's money back as operator (ORDER is the end of its page's address); the download is refused from that moment:")
 	line("     curl -H 'Authorization: Bearer %s' --json '{\"reason\": \"asked for it\"}' %s/api/v1/orders/ORDER/refund\n",
 		people(r.Accounts).of(account.Operator).Token, r.Shop)
 	return b.String()
