@@ -37,6 +37,9 @@ type CutSet struct {
 	Breaks []string
 	// Focus is the part of the scenario that shows it; empty: all of it.
 	Focus string
+	// Rounds is how often the scenario repeats itself to show it, where a race
+	// must be lost; 0: as often as in a quick run, a few times at most.
+	Rounds int
 }
 
 //go:embed required.txt

@@ -312,8 +312,12 @@ func (r *runner) single(ctx context.Context, c CutSet, member string, s Scenario
 }
 
 func (r *runner) without(ctx context.Context, s Scenario, c CutSet, members []string, try uint64) outcome {
+	rounds := c.Rounds
+	if rounds == 0 {
+		rounds = min(s.Quick, ablationRounds)
+	}
 	return r.once(ctx, s, worldConfig{
-		binary: r.Binaries.Proof, seed: r.Seed + try, rounds: min(s.Quick, ablationRounds), focus: c.Focus,
+		binary: r.Binaries.Proof, seed: r.Seed + try, rounds: rounds, focus: c.Focus,
 		patience: patienceAblated, removed: members,
 	})
 }

@@ -36,19 +36,19 @@ var CutSets = []verify.CutSet{
 		Members: with("entitlement.line_once", "uq_entitlement_line", "uq_entitlement_photo"),
 	},
 	{
-		Name: "one live grant of one photograph", By: []string{"C03"}, Breaks: []string{"I3: live twice"}, Focus: "photo",
+		Name: "one live grant of one photograph", By: []string{"C03"}, Breaks: []string{"I3: live twice"}, Focus: "photo", Rounds: 5,
 		Members: []string{"uq_entitlement_photo"},
 	},
 	{
-		Name: "one live grant of one event", By: []string{"C03"}, Breaks: []string{"I3: live twice"}, Focus: "event",
+		Name: "one live grant of one event", By: []string{"C03"}, Breaks: []string{"I3: live twice"}, Focus: "event", Rounds: 5,
 		Members: []string{"entitlement.access_lock", "uq_entitlement_event"},
 	},
 	{
-		Name: "no photograph beside its whole event", By: []string{"C03"}, Breaks: []string{"I3: granted under a whole event"}, Focus: "mixed",
+		Name: "no photograph beside its whole event", By: []string{"C03"}, Breaks: []string{"I3: granted under a whole event"}, Focus: "mixed", Rounds: 12,
 		Members: []string{"entitlement.access_lock"},
 	},
 	{
-		Name: "money that bought nothing goes back once", By: []string{"C03"}, Breaks: []string{"I2: surplus"}, Focus: "again",
+		Name: "money that bought nothing goes back once", By: []string{"C03"}, Breaks: []string{"I2: surplus"}, Focus: "again", Rounds: 5,
 		Members: with("uq_decision", "uq_refund_request_auto"),
 	},
 	{
