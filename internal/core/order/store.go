@@ -433,8 +433,8 @@ func (s Store) saveStates(ctx context.Context, tx pgx.Tx, changes []Change) erro
 	if err := s.q.ReleaseReservations(ctx, tx, settled); err != nil {
 		return fmt.Errorf("release reservations: %w", err)
 	}
-	// Money may still come on a page that a provider would not close, so an
-	// order is watched until it is paid or the watch runs out by itself.
+	// Whoever looks after open orders is done with it. Money that a provider takes
+	// all the same is heard of by its own message.
 	if err := s.q.Unwatch(ctx, tx, settled); err != nil {
 		return fmt.Errorf("end the watch of orders: %w", err)
 	}
