@@ -128,18 +128,6 @@ func (s Store) ClaimDue(ctx context.Context, q pg.DBTX, waits []time.Duration, l
 	return out, nil
 }
 
-// AttemptByRef finds the attempt of a hosted page. ErrNotFound.
-func (s Store) AttemptByRef(ctx context.Context, q pg.DBTX, provider, account, ref string) (Attempt, error) {
-	r, err := s.q.AttemptByRef(ctx, q, db.AttemptByRefParams{Provider: provider, Account: account, Ref: &ref})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Attempt{}, ErrNotFound
-	}
-	if err != nil {
-		return Attempt{}, fmt.Errorf("find an attempt: %w", err)
-	}
-	return attemptFromRow(r), nil
-}
-
 // AttemptAge is how long ago the attempt was made, by the database's clock.
 func (s Store) AttemptAge(ctx context.Context, q pg.DBTX, attemptID uuid.UUID) (time.Duration, error) {
 	seconds, err := s.q.AttemptAge(ctx, q, attemptID)

@@ -144,9 +144,6 @@ WHERE o.id = u.id;
 INSERT INTO order_history (order_id, seq, state, cause_kind, cause_id)
 SELECT unnest(@order_ids::uuid[]), unnest(@seqs::int[]), unnest(@states::text[]), unnest(@cause_kinds::text[]), unnest(@cause_ids::uuid[]);
 
--- name: HistoryOf :many
-SELECT seq, state, cause_kind, cause_id, created_at FROM order_history WHERE order_id = @order_id ORDER BY seq;
-
 -- Index reservations_order.
 -- name: ReleaseReservations :exec
 UPDATE reservations SET released_at = app_now() WHERE order_id = ANY(@ids::uuid[]) AND released_at IS NULL;
@@ -174,10 +171,6 @@ INSERT INTO attempts (id, order_id, ordinal, provider, account) VALUES (@id, @or
 -- name: SetAttemptPage :execrows
 UPDATE attempts SET provider_ref = coalesce(provider_ref, @ref), url = @url, expires_at = @expires_at, changed_at = app_now()
 WHERE id = @id AND (provider_ref IS NULL OR provider_ref = @ref);
-
--- name: AttemptByRef :one
-SELECT id, order_id, ordinal, provider, account, provider_ref, url, status, expires_at, created_at
-FROM attempts WHERE provider = @provider AND account = @account AND provider_ref = @ref;
 
 -- name: WatchOrder :exec
 INSERT INTO open_orders (order_id, next_check_at) VALUES (@order_id, app_now() + make_interval(secs => @wait_seconds::float8)) ON CONFLICT DO NOTHING;

@@ -140,7 +140,7 @@ func (s Store) facts(ctx context.Context, q pg.DBTX, orders []Order) ([]*Facts, 
 	}
 	for _, a := range attempts {
 		f := of[a.OrderID]
-		f.Attempts = append(f.Attempts, attemptFromRow(db.AttemptByRefRow(a)))
+		f.Attempts = append(f.Attempts, attemptFromRow(a))
 	}
 	payments, err := s.q.PaymentsOf(ctx, q, ids)
 	if err != nil {
@@ -189,7 +189,7 @@ func requestFromRow(r db.GetRequestRow) Request {
 	}
 }
 
-func attemptFromRow(a db.AttemptByRefRow) Attempt {
+func attemptFromRow(a db.AttemptsOfRow) Attempt {
 	out := Attempt{
 		ID: a.ID, OrderID: a.OrderID, Ordinal: a.Ordinal, Provider: a.Provider, Account: a.Account, URL: a.Url,
 		Status: a.Status, ExpiresAt: a.ExpiresAt, CreatedAt: a.CreatedAt,

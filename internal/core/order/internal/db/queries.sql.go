@@ -35,48 +35,6 @@ func (q *Queries) AttemptAge(ctx context.Context, db DBTX, id uuid.UUID) (float6
 	return seconds, err
 }
 
-const attemptByRef = `-- name: AttemptByRef :one
-SELECT id, order_id, ordinal, provider, account, provider_ref, url, status, expires_at, created_at
-FROM attempts WHERE provider = $1 AND account = $2 AND provider_ref = $3
-`
-
-type AttemptByRefParams struct {
-	Provider string
-	Account  string
-	Ref      *string
-}
-
-type AttemptByRefRow struct {
-	ID          uuid.UUID
-	OrderID     uuid.UUID
-	Ordinal     int32
-	Provider    string
-	Account     string
-	ProviderRef *string
-	Url         string
-	Status      string
-	ExpiresAt   *time.Time
-	CreatedAt   time.Time
-}
-
-func (q *Queries) AttemptByRef(ctx context.Context, db DBTX, arg AttemptByRefParams) (AttemptByRefRow, error) {
-	row := db.QueryRow(ctx, attemptByRef, arg.Provider, arg.Account, arg.Ref)
-	var i AttemptByRefRow
-	err := row.Scan(
-		&i.ID,
-		&i.OrderID,
-		&i.Ordinal,
-		&i.Provider,
-		&i.Account,
-		&i.ProviderRef,
-		&i.Url,
-		&i.Status,
-		&i.ExpiresAt,
-		&i.CreatedAt,
-	)
-	return i, err
-}
-
 const attemptsOf = `-- name: AttemptsOf :many
 SELECT id, order_id, ordinal, provider, account, provider_ref, url, status, expires_at, created_at
 FROM attempts WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, ordinal
@@ -286,44 +244,6 @@ func (q *Queries) GetRequest(ctx context.Context, db DBTX, id uuid.UUID) (GetReq
 		&i.Note,
 	)
 	return i, err
-}
-
-const historyOf = `-- name: HistoryOf :many
-SELECT seq, state, cause_kind, cause_id, created_at FROM order_history WHERE order_id = $1 ORDER BY seq
-`
-
-type HistoryOfRow struct {
-	Seq       int32
-	State     string
-	CauseKind string
-	CauseID   uuid.UUID
-	CreatedAt time.Time
-}
-
-func (q *Queries) HistoryOf(ctx context.Context, db DBTX, orderID uuid.UUID) ([]HistoryOfRow, error) {
-	rows, err := db.Query(ctx, historyOf, orderID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []HistoryOfRow
-	for rows.Next() {
-		var i HistoryOfRow
-		if err := rows.Scan(
-			&i.Seq,
-			&i.State,
-			&i.CauseKind,
-			&i.CauseID,
-			&i.CreatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const insertAttempt = `-- name: InsertAttempt :exec
