@@ -165,6 +165,8 @@ func TestTheJudgeRefuses(t *testing.T) {
 		require.NoError(t, err)
 		req.Header.Set("Authorization", "Bearer sk_test_123")
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		// The judge may hang up after a refusal, so each gets a connection of its own.
+		req.Close = true
 		res, err := http.DefaultClient.Do(req)
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
