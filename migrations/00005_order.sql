@@ -76,7 +76,7 @@ CREATE TABLE attempts (
   provider_ref text,
   url          text NOT NULL DEFAULT '',
   status       text NOT NULL DEFAULT 'open' CHECK (status IN
-    ('open', 'processing', 'failed', 'expired', 'closed', 'abandoned', 'succeeded')),
+    ('open', 'approved', 'processing', 'failed', 'expired', 'closed', 'abandoned', 'succeeded')),
   expires_at   timestamptz,
   created_at   timestamptz NOT NULL DEFAULT app_now(),
   changed_at   timestamptz NOT NULL DEFAULT app_now(),

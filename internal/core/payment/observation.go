@@ -30,11 +30,28 @@ type Observation struct {
 	RefundID string `json:"refund_id,omitempty"`
 	// RequestID is our own id of the refund request, when the refund carries it.
 	RequestID uuid.UUID `json:"request_id,omitzero"`
+	// Unnamed: the provider's refunds carry no id of ours, so that one without
+	// RequestID may be ours all the same: it is matched by payment and amount.
+	Unnamed bool `json:"unnamed,omitempty"`
+	// DisputeID is the provider's id of the dispute (kinds dispute and
+	// dispute_money), Outcome how a closed one ended: won, lost or prevented.
+	DisputeID string `json:"dispute_id,omitempty"`
+	Outcome   string `json:"outcome,omitempty"`
+	// MovementID is the provider's id of a movement of disputed money.
+	MovementID string `json:"movement_id,omitempty"`
 
 	// Status is one of the statuses of the fact's kind; see below.
 	Status   string `json:"status"`
 	Amount   int64  `json:"amount,omitempty"`
 	Currency string `json:"currency,omitempty"` // ISO 4217, upper case
+	// Fee is what the provider kept of a payment, in minor units of its
+	// currency; zero: not known.
+	Fee int64 `json:"fee,omitempty"`
+
+	// Seq is drawn before the object was fetched: of two fetches the higher one
+	// looked later. Zero for what was not fetched. It is filled in when the row
+	// is applied.
+	Seq int64 `json:"-"`
 }
 
 // Kind is the kind of fact.
@@ -45,12 +62,16 @@ const (
 	KindAttempt Kind = "attempt" // a hosted payment page
 	KindPayment Kind = "payment" // money taken, or tried
 	KindRefund  Kind = "refund"  // money given back
+	KindDispute Kind = "dispute" // a payer's bank or the provider contests a payment
+	// KindDisputeMoney is money moved by a dispute: taken, given back, or its fee.
+	KindDisputeMoney Kind = "dispute_money"
 )
 
 // Statuses of an attempt. A fact's status moves only to a higher rank; of
 // equal ranks the first stands.
 const (
 	AttemptOpen       = "open"
+	AttemptApproved   = "approved" // the payer agreed; a Capturer takes the money
 	AttemptProcessing = "processing"
 	AttemptFailed     = "failed"
 	AttemptExpired    = "expired"
@@ -75,16 +96,41 @@ const (
 	RefundCanceled  = "canceled"
 )
 
+// Statuses of a dispute. A warning moves no money.
+const (
+	DisputeWarning       = "warning"
+	DisputeWarningClosed = "warning_closed"
+	DisputeOpen          = "open"
+	DisputeClosed        = "closed"
+)
+
+// Outcomes of a closed dispute. The outcome may change: the newest fetch counts.
+const (
+	DisputeWon       = "won"
+	DisputeLost      = "lost"
+	DisputePrevented = "prevented"
+)
+
+// Statuses of disputed money: each movement happens once.
+const (
+	MoneyWithdrawn  = "withdrawn"
+	MoneyReinstated = "reinstated"
+	MoneyFee        = "fee"
+)
+
 // rank orders the statuses of each kind; a missing status has rank 0 and is
 // refused where facts are read in.
 var rank = map[Kind]map[string]int{
 	KindAttempt: {
-		AttemptOpen: 1, AttemptProcessing: 2,
-		AttemptFailed: 3, AttemptExpired: 3, AttemptClosed: 3, AttemptAbandoned: 3,
-		AttemptSucceeded: 4,
+		AttemptOpen: 1, AttemptApproved: 2, AttemptProcessing: 3,
+		AttemptFailed: 4, AttemptExpired: 4, AttemptClosed: 4, AttemptAbandoned: 4,
+		AttemptSucceeded: 5,
 	},
 	KindPayment: {PaymentPending: 1, PaymentFailed: 2, PaymentSucceeded: 3, PaymentReversed: 4},
 	KindRefund:  {RefundPending: 1, RefundSucceeded: 2, RefundFailed: 3, RefundCanceled: 3},
+	KindDispute: {DisputeWarning: 1, DisputeWarningClosed: 2, DisputeOpen: 3, DisputeClosed: 4},
+
+	KindDisputeMoney: {MoneyWithdrawn: 1, MoneyReinstated: 1, MoneyFee: 1},
 }
 
 // Rank is how far a status is in the life of its kind; 0 for an unknown one.

@@ -41,17 +41,68 @@ type Provider interface {
 	Refund(ctx context.Context, in RefundRequest) ([]Observation, error)
 
 	// Verify checks a webhook over its raw bytes at the time now, and extracts
-	// what it says. It makes no network call of its own. A *VerifyError means
-	// that the request is not from the provider or not for this account.
-	Verify(now time.Time, header http.Header, body []byte) (Receipt, error)
+	// what it says. A *VerifyError means that the request is not from the
+	// provider or not for this account. Any other error means that it could not
+	// be found out (a certificate that was not reachable): the sender is asked
+	// to send it again.
+	Verify(ctx context.Context, now time.Time, header http.Header, body []byte) (Receipt, error)
 
+	// Offer says how an amount can be paid, before anybody pays it. country is
+	// the payer's (ISO 3166-1 alpha-2, upper case); empty asks what some country
+	// can pay. A *CannotError says why the provider cannot take it. It makes no
+	// call.
+	Offer(currency string, minor int64, country string) (Offer, error)
 	// Minimum is the smallest amount that can be charged in a currency, in minor
 	// units; ok is false when the provider states none.
 	Minimum(currency string) (minor int64, ok bool)
 
 	// KeyMemory is how long the provider remembers an idempotency key, with
-	// slack; past it a repeated call would be a new one.
+	// slack; past it a repeated call would be a new one. Zero: it remembers none,
+	// and each call is a new one.
 	KeyMemory() time.Duration
+	// Lingers is how long after CloseCheckout money may still arrive on the page
+	// without anybody telling us; zero when closing is final.
+	Lingers() time.Duration
+}
+
+// Capturer is a Provider whose payers only agree to a payment: the money is
+// taken by a call of ours. An attempt that waits for it is AttemptApproved.
+type Capturer interface {
+	// Capture takes the money of an approved page, once, whatever is repeated:
+	// the attempt's id is the key. The page's own amount, currency and id of ours
+	// are compared first; when they are not those of in, nothing is taken and
+	// what was found is returned.
+	Capture(ctx context.Context, in CaptureRequest) ([]Observation, error)
+}
+
+// CaptureRequest names an approved page and what it should be worth.
+type CaptureRequest struct {
+	AttemptID uuid.UUID
+	Ref       string
+	Amount    int64 // minor units
+	Currency  string
+}
+
+// Offer is how a provider can be paid an amount.
+type Offer struct {
+	// Methods are ways to pay in words for people: "Card", "Mobile money (Ghana)".
+	Methods []string
+	// NeedsEmail: the provider opens no page without the payer's address.
+	NeedsEmail bool
+}
+
+// CannotError says why a provider cannot take an amount. Reason is one of
+// "currency", "country", "minimum", "maximum" and "step" (the currency's smallest
+// payable coin).
+type CannotError struct {
+	Provider string
+	Reason   string
+	// Limit is the minimum, maximum or step, in minor units; else 0.
+	Limit int64
+}
+
+func (e *CannotError) Error() string {
+	return fmt.Sprintf("payment: %s cannot take it: %s %d", e.Provider, e.Reason, e.Limit)
 }
 
 // CheckoutRequest describes a hosted payment page. Amounts are minor units.
@@ -90,6 +141,9 @@ type RefundRequest struct {
 	PaymentID string
 	Amount    int64
 	Currency  string
+	// Again: the call was made before and its outcome is not known. A provider
+	// that remembers no keys is then asked what there is, and never told twice.
+	Again bool
 }
 
 // Pointer is what a row of class pointer points at.

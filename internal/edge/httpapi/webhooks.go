@@ -32,6 +32,8 @@ var (
 		"The event was not stored. Send it again.")
 	errWebhookRefused = problem.Define(problem.Invalid, "webhook.refused", "The event is not from the provider",
 		"The event was not stored. Check the signing secret and the endpoint's account.")
+	errWebhookUnverified = problem.Define(problem.Unavailable, "webhook.unverified", "The event cannot be checked now",
+		"The event was not stored: what proves its sender could not be fetched. Send it again.")
 
 	beforeAnswer = faultpoint.Define("webhook.before_answer", "the event is stored, 2xx is not sent")
 )
@@ -97,7 +99,7 @@ func (d WebhookDeps) receive(r *http.Request) error {
 	if err != nil {
 		return errWebhookBody.Because(err)
 	}
-	receipt, err := p.Verify(d.Clock(), r.Header, body)
+	receipt, err := p.Verify(r.Context(), d.Clock(), r.Header, body)
 	if err != nil {
 		return d.refuse(r.Context(), name, acct, body, err)
 	}
@@ -115,10 +117,17 @@ func (d WebhookDeps) receive(r *http.Request) error {
 	return beforeAnswer.Hit()
 }
 
+// proofs are the headers that prove who sent the event. Flutterwave's verif-hash
+// is the secret itself, and is never kept.
+var proofs = []string{
+	"Stripe-Signature", "Paypal-Transmission-Id", "Paypal-Transmission-Time", "Paypal-Transmission-Sig", "Paypal-Cert-Url",
+	"Paypal-Auth-Algo", "User-Agent", "Content-Type",
+}
+
 // signed keeps the headers that prove who sent the event, and no others.
 func signed(h http.Header) http.Header {
 	out := http.Header{}
-	for _, k := range []string{"Stripe-Signature", "User-Agent", "Content-Type"} {
+	for _, k := range proofs {
 		if v := h.Values(k); len(v) > 0 {
 			out[k] = v
 		}
@@ -129,7 +138,8 @@ func signed(h http.Header) http.Header {
 func (d WebhookDeps) refuse(ctx context.Context, provider, acct string, body []byte, err error) error {
 	var refused *payment.VerifyError
 	if !errors.As(err, &refused) {
-		return err
+		Received.WithLabelValues(provider, "unverified").Inc()
+		return errWebhookUnverified.After(10 * time.Second).Because(err)
 	}
 	Received.WithLabelValues(provider, "refused_"+refused.Reason).Inc()
 	// A sample of a hundred slots, and only now and then, so that a flood of

@@ -31,7 +31,7 @@ func TestForgeriesAreRefusedByOurAdapter(t *testing.T) {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
-		got, err := adapter.Verify(time.Now(), r.Header, body)
+		got, err := adapter.Verify(t.Context(), time.Now(), r.Header, body)
 		mu.Lock()
 		defer mu.Unlock()
 		var refused *payment.VerifyError

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"proofroom/internal/core/payment"
 )
 
 // unit says how Stripe counts a currency. Our minor units follow ISO 4217;
@@ -84,4 +86,30 @@ var minimums = map[string]int64{
 func Minimum(currency string) (int64, bool) {
 	m, ok := minimums[currency]
 	return m, ok
+}
+
+// maximum is the largest charge: eight digits.
+const maximum = 99_999_999
+
+// Offer implements payment.Provider. Which of its methods a payer sees, Stripe
+// decides by itself; it takes cards of every country.
+func (*Client) Offer(currency string, minor int64, _ string) (payment.Offer, error) {
+	cannot := func(reason string, limit int64) (payment.Offer, error) {
+		return payment.Offer{}, &payment.CannotError{Provider: Name, Reason: reason, Limit: limit}
+	}
+	u, ok := units[currency]
+	if !ok {
+		return cannot("currency", 0)
+	}
+	if least, ok := Minimum(currency); ok && minor < least {
+		return cannot("minimum", least)
+	}
+	wire, err := toWire(currency, minor)
+	if err != nil {
+		return cannot("step", max(u.over, u.step/u.times))
+	}
+	if wire > maximum && currency != "IDR" && currency != "INR" {
+		return cannot("maximum", maximum*u.over/u.times)
+	}
+	return payment.Offer{Methods: []string{"Card"}}, nil
 }

@@ -125,6 +125,9 @@ func (c *Client) Account() string { return c.cfg.Account }
 // KeyMemory implements payment.Provider.
 func (*Client) KeyMemory() time.Duration { return keyMemory }
 
+// Lingers implements payment.Provider: an expired session takes no money.
+func (*Client) Lingers() time.Duration { return 0 }
+
 // Minimum is the package's [Minimum].
 func (*Client) Minimum(currency string) (int64, bool) { return Minimum(currency) }
 

@@ -14,7 +14,7 @@ import (
 
 func receive(t *testing.T, body []byte) payment.Receipt {
 	t.Helper()
-	r, err := client(t).Verify(now, signed(body, secret, now), body)
+	r, err := client(t).Verify(t.Context(), now, signed(body, secret, now), body)
 	require.NoError(t, err)
 	require.Equal(t, payment.ApplierOrder, r.Applier)
 	return r

@@ -2,6 +2,7 @@ package stripe
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -42,7 +43,7 @@ var (
 
 // Verify implements payment.Provider. The reasons of a *payment.VerifyError are
 // "malformed", "signature", "stale", "mode" and "account".
-func (c *Client) Verify(now time.Time, header http.Header, body []byte) (payment.Receipt, error) {
+func (c *Client) Verify(_ context.Context, now time.Time, header http.Header, body []byte) (payment.Receipt, error) {
 	if len(body) > maxBody {
 		return payment.Receipt{}, refuse("malformed", "the body has %d bytes, more than %d", len(body), maxBody)
 	}

@@ -95,7 +95,7 @@ func TestVerifyAcceptsWhatStripeSigns(t *testing.T) {
 		"300 s ago":         signed(body, secret, now.Add(-300*time.Second)),
 		"299 s ahead":       signed(body, secret, now.Add(299*time.Second)),
 	} {
-		r, err := c.Verify(now, h, body)
+		r, err := c.Verify(t.Context(), now, h, body)
 		require.NoError(t, err, name)
 		require.Equal(t, "evt_1TestTestTest", r.EventID)
 		require.Equal(t, payment.ClassFact, r.Class)
@@ -106,7 +106,7 @@ func TestVerifyAcceptsWhatStripeSigns(t *testing.T) {
 	theirs := signed(body, "whsec_unknown", now).Get(stripe.SignatureHeader)
 	_, after, _ := strings.Cut(ours, ",")
 	both := http.Header{stripe.SignatureHeader: {theirs + "," + after + ",v0=" + strings.Repeat("ab", 32)}}
-	_, err := c.Verify(now, both, body)
+	_, err := c.Verify(t.Context(), now, both, body)
 	require.NoError(t, err, "the second v1 fits")
 }
 
@@ -170,7 +170,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"signed, with a NUL", signed(nul, secret, now), nul, "malformed"},
 		{"signed, with a BOM", signed(bom, secret, now), bom, "malformed"},
 	} {
-		_, err := client(t).Verify(now, c.header, c.body)
+		_, err := client(t).Verify(t.Context(), now, c.header, c.body)
 		var refused *payment.VerifyError
 		require.ErrorAs(t, err, &refused, c.name)
 		require.Equal(t, c.reason, refused.Reason, "%s: %s", c.name, refused.Detail)
@@ -199,13 +199,13 @@ func TestVerifyRefusesSignedBodiesThatAreNoEvents(t *testing.T) {
 		"a fraction as a time":  strings.Replace(good, "1777636790", "1777636790.5", 1),
 	} {
 		b := []byte(body)
-		_, err := client(t).Verify(now, signed(b, secret, now), b)
+		_, err := client(t).Verify(t.Context(), now, signed(b, secret, now), b)
 		var refused *payment.VerifyError
 		require.ErrorAs(t, err, &refused, name)
 		require.Equal(t, "malformed", refused.Reason, name)
 	}
 	longest := strings.Replace(good, "evt_1TestTestTest", strings.Repeat("e", 255), 1)
-	_, err := client(t).Verify(now, signed([]byte(longest), secret, now), []byte(longest))
+	_, err := client(t).Verify(t.Context(), now, signed([]byte(longest), secret, now), []byte(longest))
 	require.NoError(t, err, "255 bytes are an id")
 }
 
@@ -214,10 +214,10 @@ func TestVerifyForAConnectedAccount(t *testing.T) {
 	object := sessionObject("complete", "paid", "pi_1")
 	c := client(t, func(cfg *stripe.Config) { cfg.ConnectedAccount = "acct_1" })
 	ours := eventWith("checkout.session.completed", object, `"livemode": false, "account": "acct_1",`)
-	_, err := c.Verify(now, signed(ours, secret, now), ours)
+	_, err := c.Verify(t.Context(), now, signed(ours, secret, now), ours)
 	require.NoError(t, err)
 	platform := event("checkout.session.completed", object)
-	_, err = c.Verify(now, signed(platform, secret, now), platform)
+	_, err = c.Verify(t.Context(), now, signed(platform, secret, now), platform)
 	var refused *payment.VerifyError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "account", refused.Reason)
@@ -240,7 +240,7 @@ func FuzzVerify(f *testing.F) {
 		if sign {
 			h = signed(body, secret, now)
 		}
-		r, err := c.Verify(now, h, body)
+		r, err := c.Verify(t.Context(), now, h, body)
 		if err != nil {
 			var refused *payment.VerifyError
 			require.ErrorAs(t, err, &refused)
