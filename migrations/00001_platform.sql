@@ -49,5 +49,52 @@ CREATE TABLE schedule_slots (
   CONSTRAINT uq_schedule_slot UNIQUE (kind, slot)
 );
 
+-- How often something was done: one row a key, the theoretical arrival time of
+-- the generic cell rate algorithm. A crash of the database empties the table
+-- and every limit starts afresh; nothing here is worth a flush to disk.
+CREATE UNLOGGED TABLE rate_limits (
+  key bytea PRIMARY KEY,
+  tat timestamptz NOT NULL
+) WITH (fillfactor = 60);
+CREATE INDEX rate_limits_age ON rate_limits (tat);
+
+-- Takes one from every key or from none. Keys come sorted, so that two takers
+-- of the same keys lock them in one order. wait is 0 for what is allowed.
+-- +goose StatementBegin
+CREATE FUNCTION rate_take(keys bytea[], every float8[], bursts int[])
+  RETURNS TABLE (ordinal int, left_over int, wait float8, reset float8) LANGUAGE plpgsql AS $$
+DECLARE
+  t timestamptz;
+  locked int;
+  denied boolean;
+BEGIN
+  LOOP
+    -- First touch in a statement of its own: one that waited for another taker's
+    -- insert sees its row only in the next. A purge may delete between the two.
+    INSERT INTO rate_limits SELECT k, '-infinity' FROM unnest(keys) k ON CONFLICT DO NOTHING;
+    PERFORM FROM rate_limits r WHERE r.key = ANY (keys) ORDER BY r.key FOR UPDATE;
+    GET DIAGNOSTICS locked = ROW_COUNT;
+    EXIT WHEN locked = cardinality(keys);
+  END LOOP;
+  t := app_now(); -- after the locks, so that whoever waited counts from now
+  SELECT bool_or(extract(epoch FROM greatest(r.tat, t) - t) + w.every > w.burst * w.every + 1e-6) INTO denied
+    FROM unnest(keys, every, bursts) AS w (key, every, burst) JOIN rate_limits r USING (key);
+  IF NOT denied THEN
+    UPDATE rate_limits r SET tat = greatest(r.tat, t) + make_interval(secs => w.every)
+      FROM unnest(keys, every) AS w (key, every) WHERE r.key = w.key;
+  END IF;
+  RETURN QUERY
+    SELECT w.n::int,
+           greatest(0, floor(w.burst - u.used / w.every + 1e-6))::int,
+           CASE WHEN denied THEN greatest(0, u.used + w.every - w.burst * w.every) ELSE 0 END::float8,
+           u.used
+      FROM unnest(keys, every, bursts) WITH ORDINALITY AS w (key, every, burst, n)
+      JOIN rate_limits r USING (key)
+      CROSS JOIN LATERAL (SELECT extract(epoch FROM greatest(r.tat, t) - t)::float8 AS used) u
+     ORDER BY w.n;
+END $$;
+-- +goose StatementEnd
+GRANT SELECT, INSERT, UPDATE, DELETE ON rate_limits TO proofroom_app;
+
 -- +goose Down
 SELECT 1;

@@ -44,7 +44,8 @@ func (m HTTP) Wrap(next http.Handler) http.Handler {
 
 		// The routers below write the matched pattern into this context.
 		routes := chi.NewRouteContext()
-		ctx := context.WithValue(WithRequestID(r.Context(), rid), chi.RouteCtxKey, routes)
+		client := m.Trusted.Client(r)
+		ctx := context.WithValue(WithClient(WithRequestID(r.Context(), rid), client), chi.RouteCtxKey, routes)
 		r = r.WithContext(ctx)
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 
@@ -63,7 +64,7 @@ func (m HTTP) Wrap(next http.Handler) http.Handler {
 			m.Log.LogAttrs(ctx, slog.LevelInfo, "request",
 				slog.String("method", r.Method), slog.String("route", route), slog.String("path", path),
 				slog.Int("status", status), slog.Int("bytes", ww.BytesWritten()),
-				slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", m.Trusted.Client(r).String()))
+				slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("client", client.String()))
 		}()
 		defer func() {
 			p := recover()

@@ -26,6 +26,20 @@ func RequestID(ctx context.Context) string {
 	return rid
 }
 
+type clientKey struct{}
+
+// WithClient returns a context that belongs to a request from an address.
+func WithClient(ctx context.Context, addr netip.Addr) context.Context {
+	return context.WithValue(ctx, clientKey{}, addr)
+}
+
+// Client is the address that the request of ctx came from, as [Proxies.Client]
+// finds it; the zero address outside a request.
+func Client(ctx context.Context) netip.Addr {
+	addr, _ := ctx.Value(clientKey{}).(netip.Addr)
+	return addr
+}
+
 // NewRequestID makes an id of 20 hexadecimal digits.
 func NewRequestID() string { return id.Short(20) }
 

@@ -203,6 +203,7 @@ var owners = map[string][]string{
 	"outbox":      {"messages"},
 	"idempotency": {"idempotency_keys"},
 	"schedule":    {"schedule_slots"},
+	"ratelimit":   {"rate_limits"},
 }
 
 var (
