@@ -31,6 +31,17 @@ var factEvents = map[string]reader{
 	"charge.refund.updated": refundEvent,
 }
 
+// pointers are the event types that are only a reason to ask: a charge's body
+// names no refund, and a dispute's outcome may have changed since.
+var pointers = map[string]bool{
+	eventChargeRefunded:                true,
+	disputeEvents + "created":          true,
+	disputeEvents + "updated":          true,
+	disputeEvents + "closed":           true,
+	disputeEvents + "funds_withdrawn":  true,
+	disputeEvents + "funds_reinstated": true,
+}
+
 // errNotOurs says that an event is certainly about nothing that we made.
 var errNotOurs = errors.New("not a page of ours")
 
@@ -96,7 +107,7 @@ func refundEvent(c *Client, object []byte) ([]payment.Observation, error) {
 // classify reduces a verified event to what the inbox stores.
 func (c *Client) classify(r payment.Receipt, object []byte) payment.Receipt {
 	r.Applier = payment.ApplierOrder
-	if r.EventType == eventChargeRefunded {
+	if pointers[r.EventType] {
 		r.Class = payment.ClassPointer
 		return r
 	}

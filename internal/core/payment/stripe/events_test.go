@@ -114,7 +114,7 @@ func TestPointersAndIgnoredEvents(t *testing.T) {
 	require.Empty(t, pointer.Facts)
 
 	for kind, id := range map[string]string{
-		"charge.dispute.created": "dp_1", "charge.succeeded": "ch_1", "customer.created": "cus_1", "checkout.session.wondered": "cs_1",
+		"charge.succeeded": "ch_1", "customer.created": "cus_1", "checkout.session.wondered": "cs_1",
 	} {
 		r := receive(t, event(kind, fmt.Sprintf(`{"id": %q}`, id)))
 		require.Equal(t, payment.ClassIgnored, r.Class, kind)

@@ -56,6 +56,7 @@ func isCharge(id string) bool { return strings.HasPrefix(id, "ch_") || strings.H
 //	pi_        the payment and all its refunds
 //	ch_, py_   all refunds of the charge, with their payment
 //	re_, pyr_  the refund, with its payment
+//	dp_, du_   the dispute, with the money that it moved
 func (c *Client) Fetch(ctx context.Context, p payment.Pointer) ([]payment.Observation, error) {
 	ctx, cancel, err := c.begin(ctx)
 	if err != nil {
@@ -92,6 +93,8 @@ func (c *Client) Fetch(ctx context.Context, p payment.Pointer) ([]payment.Observ
 		return facts, err
 	case strings.HasPrefix(id, "re_"), strings.HasPrefix(id, "pyr_"):
 		return c.fetchRefund(ctx, id)
+	case isDispute(id):
+		return c.fetchDispute(ctx, p)
 	}
 	return nil, fmt.Errorf("stripe: nothing is known about objects like %q of event type %q", p.ObjectID, p.EventType)
 }

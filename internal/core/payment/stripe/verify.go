@@ -100,7 +100,7 @@ func (c *Client) receipt(body []byte) (payment.Receipt, error) {
 	_, isFact := factEvents[ev.Type]
 	switch {
 	case printable(object.ID):
-	case isFact || ev.Type == eventChargeRefunded:
+	case isFact || pointers[ev.Type]:
 		return payment.Receipt{}, refuse("malformed", "the event's object has no usable id")
 	default:
 		// Some types that we have no use for are about no object, as a balance.
