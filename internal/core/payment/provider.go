@@ -14,9 +14,9 @@ import (
 //
 // Every method but Verify makes network calls, so each refuses a context that
 // is inside a database transaction. An error is one of: a *RejectedError (the
-// provider decided, and repeating the call changes nothing), ErrNotFound, or
-// anything else, which means the outcome is unknown: the call may have taken
-// effect, and only asking the provider tells.
+// provider decided, and repeating the call changes nothing), ErrNotFound,
+// ErrBehind, or anything else, which means the outcome is unknown: the call may
+// have taken effect, and only asking the provider tells.
 type Provider interface {
 	// Name is the provider's name in URLs and rows: "stripe".
 	Name() string
@@ -34,7 +34,8 @@ type Provider interface {
 	// and without an error.
 	CloseCheckout(ctx context.Context, ref string) (Checkout, error)
 
-	// Fetch resolves an inbox row of class pointer into observations.
+	// Fetch resolves an inbox row of class pointer into observations. ErrBehind
+	// when the object is not yet as far as the event says.
 	Fetch(ctx context.Context, p Pointer) ([]Observation, error)
 	// Refund asks for money to go back to the payer. The request's id is the
 	// idempotency key.
@@ -73,6 +74,14 @@ type Capturer interface {
 	// are compared first; when they are not those of in, nothing is taken and
 	// what was found is returned.
 	Capture(ctx context.Context, in CaptureRequest) ([]Observation, error)
+}
+
+// DisputeLister is a Provider that tells nobody of its disputes: it is asked.
+type DisputeLister interface {
+	// Disputes lists the disputes that began at since or later, as they stand now,
+	// with the money that each has moved. Like every call it is refused inside a
+	// transaction.
+	Disputes(ctx context.Context, since time.Time) ([]Observation, error)
 }
 
 // CaptureRequest names an approved page and what it should be worth.
@@ -182,6 +191,11 @@ const ApplierOrder = "order"
 
 // ErrNotFound says that the provider does not know the object.
 var ErrNotFound = errors.New("payment: the provider does not know this object")
+
+// ErrBehind says that the provider's answer is older than the event that pointed
+// to it. It is an answer all the same: the provider can be reached, and the same
+// question is asked again later.
+var ErrBehind = errors.New("payment: the provider does not show yet what its event says")
 
 // ErrStored says that the provider keeps a failure of its own under the call's
 // key and will repeat it for as long as it remembers the key. The call may have
