@@ -49,7 +49,7 @@ func (c *Client) fetchDispute(ctx context.Context, p payment.Pointer) ([]payment
 		return nil, err
 	}
 	if !shows(facts, strings.TrimPrefix(p.EventType, disputeEvents)) {
-		return nil, fmt.Errorf("stripe: dispute %s does not show yet what %s says; ask again", got.ID, p.EventType)
+		return nil, fmt.Errorf("stripe: dispute %s after %s: %w", got.ID, p.EventType, payment.ErrBehind)
 	}
 	return facts, nil
 }

@@ -88,7 +88,7 @@ func (c *Client) Fetch(ctx context.Context, p payment.Pointer) ([]payment.Observ
 		facts, err := c.listRefunds(ctx, list)
 		if err == nil && len(facts) == 0 && p.EventType == eventChargeRefunded {
 			// The event says that there is a refund, so this list is older.
-			return nil, fmt.Errorf("stripe: charge %s has no refund yet, although an event says so; ask again", id)
+			return nil, fmt.Errorf("stripe: charge %s has no refund yet: %w", id, payment.ErrBehind)
 		}
 		return facts, err
 	case strings.HasPrefix(id, "re_"), strings.HasPrefix(id, "pyr_"):
