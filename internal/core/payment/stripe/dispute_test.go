@@ -93,7 +93,7 @@ func TestOldCopyOfADispute(t *testing.T) {
 		{"charge.dispute.funds_reinstated", disputeObject("won", taken)},
 	} {
 		_, err := answering(t, 200, c.object).Fetch(t.Context(), payment.Pointer{EventType: c.event, ObjectID: "dp_1"})
-		require.ErrorContains(t, err, "ask again", c.event)
+		require.ErrorIs(t, err, payment.ErrBehind, c.event)
 	}
 }
 
