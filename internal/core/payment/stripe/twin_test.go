@@ -289,7 +289,7 @@ func TestARefundThatTheListDoesNotShowYet(t *testing.T) {
 	s := open(t)
 	paid := s.pay(t, s.create(t, checkout()).Ref, twin.PayRequest{})
 	_, err := s.Fetch(t.Context(), payment.Pointer{EventType: "charge.refunded", ObjectID: paid.Charge})
-	require.ErrorContains(t, err, "ask again", "the event is ahead of the list")
+	require.ErrorIs(t, err, payment.ErrBehind, "the event is ahead of the list")
 }
 
 // TestUnknownOutcomes: whatever may have taken effect is neither a success nor
