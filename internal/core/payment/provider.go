@@ -15,8 +15,8 @@ import (
 // Every method but Verify makes network calls, so each refuses a context that
 // is inside a database transaction. An error is one of: a *RejectedError (the
 // provider decided, and repeating the call changes nothing), ErrNotFound,
-// ErrBehind, or anything else, which means the outcome is unknown: the call may
-// have taken effect, and only asking the provider tells.
+// ErrBehind, ErrCredentials, or anything else, which means the outcome is
+// unknown: the call may have taken effect, and only asking the provider tells.
 type Provider interface {
 	// Name is the provider's name in URLs and rows: "stripe".
 	Name() string
@@ -74,6 +74,13 @@ type Capturer interface {
 	// are compared first; when they are not those of in, nothing is taken and
 	// what was found is returned.
 	Capture(ctx context.Context, in CaptureRequest) ([]Observation, error)
+}
+
+// Foreknower is a Provider that names a page by something of ours, so that the
+// page can be asked about even if the reply that would have named it was lost.
+type Foreknower interface {
+	// RefOf is the Ref of the page of an attempt, whether or not there is one.
+	RefOf(attemptID uuid.UUID) string
 }
 
 // DisputeLister is a Provider that tells nobody of its disputes: it is asked.
@@ -201,6 +208,10 @@ var ErrBehind = errors.New("payment: the provider does not show yet what its eve
 // key and will repeat it for as long as it remembers the key. The call may have
 // taken effect, so the attempt is abandoned, never forgotten.
 var ErrStored = errors.New("payment: the provider repeats a stored failure for this key")
+
+// ErrCredentials says that the provider does not accept our key: nothing was done,
+// and nothing will be until the operator corrects the configuration.
+var ErrCredentials = errors.New("payment: the provider does not accept the configured key")
 
 // RejectedError is a provider's definite no. Nothing happened there, and the
 // same call would be refused again.

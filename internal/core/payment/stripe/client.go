@@ -148,9 +148,9 @@ func (c *Client) address(p *sdk.Params) {
 	}
 }
 
-// outcome turns an error of the SDK into one of the three that the contract
-// knows: *payment.RejectedError, payment.ErrNotFound, or anything else, which
-// means unknown.
+// outcome turns an error of the SDK into one that the contract knows:
+// *payment.RejectedError, payment.ErrNotFound, payment.ErrCredentials,
+// payment.ErrStored, or anything else, which means unknown.
 func outcome(what string, err error) error {
 	var se *sdk.Error
 	if !errors.As(err, &se) {
@@ -160,6 +160,8 @@ func outcome(what string, err error) error {
 	switch {
 	case se.HTTPStatusCode == http.StatusNotFound && se.Code == sdk.ErrorCodeResourceMissing:
 		return fmt.Errorf("stripe: %s: %w", what, payment.ErrNotFound)
+	case se.HTTPStatusCode == http.StatusUnauthorized, se.HTTPStatusCode == http.StatusForbidden:
+		return fmt.Errorf("stripe: %s: %w: %s", what, payment.ErrCredentials, said)
 	case definite(se):
 		return &payment.RejectedError{Provider: Name, Code: rejectionCode(se), Message: se.Msg}
 	case se.HTTPStatusCode >= 500 && replayed(se.LastResponse):

@@ -464,6 +464,8 @@ func TestTroubleOnTheWayIsUnknown(t *testing.T) {
 			c := client(t, func(cfg *stripe.Config) { cfg.BaseURL, cfg.Timeout = srv.URL, 100*time.Millisecond })
 			_, err := c.CreateCheckout(t.Context(), checkout())
 			unknown(t, err)
+			require.Equal(t, name == "a bad key" || name == "no permission", errors.Is(err, payment.ErrCredentials),
+				"only the operator can help where the key is refused, and nowhere else")
 			_, err = c.FetchCheckout(t.Context(), "cs_1")
 			unknown(t, err)
 			_, err = c.CloseCheckout(t.Context(), "cs_1")
