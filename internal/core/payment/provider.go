@@ -31,8 +31,8 @@ type Provider interface {
 	FetchCheckout(ctx context.Context, ref string) (Checkout, error)
 	// CloseCheckout makes sure that the page takes no more money and returns
 	// what it found: a page that was paid meanwhile comes back with that fact
-	// and without an error.
-	CloseCheckout(ctx context.Context, ref string) (Checkout, error)
+	// and without an error. url is the page's address as CreateCheckout gave it.
+	CloseCheckout(ctx context.Context, ref, url string) (Checkout, error)
 
 	// Fetch resolves an inbox row of class pointer into observations. ErrBehind
 	// when the object is not yet as far as the event says.
@@ -212,6 +212,10 @@ var ErrStored = errors.New("payment: the provider repeats a stored failure for t
 // ErrCredentials says that the provider does not accept our key: nothing was done,
 // and nothing will be until the operator corrects the configuration.
 var ErrCredentials = errors.New("payment: the provider does not accept the configured key")
+
+// ErrNotSent says that no connection to the provider came about, so that a call
+// was certainly not made: unlike an unknown outcome, it may be made anew.
+var ErrNotSent = errors.New("payment: the provider was not reached, the call was not made")
 
 // RejectedError is a provider's definite no. Nothing happened there, and the
 // same call would be refused again.

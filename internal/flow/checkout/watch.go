@@ -130,7 +130,7 @@ func (s *Service) closeOrder(ctx context.Context, f *order.Facts) error {
 			return fmt.Errorf("no account %s at %s is configured", a.Account, a.Provider)
 		}
 		cctx, cancel := context.WithTimeout(ctx, callTimeout)
-		page, err := p.CloseCheckout(cctx, a.Ref)
+		page, err := p.CloseCheckout(cctx, a.Ref, a.URL)
 		cancel()
 		if err != nil {
 			return fmt.Errorf("close a page: %w", err)

@@ -170,7 +170,7 @@ func (c *Client) session(ctx context.Context, ref string) (*sdk.CheckoutSession,
 }
 
 // CloseCheckout implements payment.Provider: it expires the session.
-func (c *Client) CloseCheckout(ctx context.Context, ref string) (payment.Checkout, error) {
+func (c *Client) CloseCheckout(ctx context.Context, ref, _ string) (payment.Checkout, error) {
 	ctx, cancel, err := c.begin(ctx)
 	if err != nil {
 		return payment.Checkout{}, err

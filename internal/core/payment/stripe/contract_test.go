@@ -116,7 +116,7 @@ func TestRequestsFitStripesDescription(t *testing.T) {
 	plain := checkout()
 	plain.Email, plain.Description = "", ""
 	closed := s.create(t, plain)
-	_, err := s.CloseCheckout(t.Context(), closed.Ref)
+	_, err := s.CloseCheckout(t.Context(), closed.Ref, "")
 	require.NoError(t, err)
 	many := checkout()
 	for range 200 {

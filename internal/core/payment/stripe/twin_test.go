@@ -121,7 +121,7 @@ func TestCheckoutFromOpenToPaid(t *testing.T) {
 	found, err := s.FetchCheckout(t.Context(), page.Ref)
 	require.NoError(t, err)
 	require.Equal(t, want, found)
-	closed, err := s.CloseCheckout(t.Context(), page.Ref)
+	closed, err := s.CloseCheckout(t.Context(), page.Ref, "")
 	require.NoError(t, err)
 	require.Equal(t, want, closed, "closing a paid page tells that it is paid")
 	require.Equal(t, want, s.create(t, in), "so does opening it again, although the stored answer says open")
@@ -138,7 +138,7 @@ func TestCheckoutClosedAndExpired(t *testing.T) {
 	s, in := open(t), checkout()
 	page := s.create(t, in)
 	for range 2 {
-		closed, err := s.CloseCheckout(t.Context(), page.Ref)
+		closed, err := s.CloseCheckout(t.Context(), page.Ref, "")
 		require.NoError(t, err)
 		require.False(t, closed.Open)
 		require.Empty(t, closed.URL)
@@ -154,7 +154,7 @@ func TestCheckoutClosedAndExpired(t *testing.T) {
 
 	_, err = s.FetchCheckout(t.Context(), "cs_test_none")
 	require.ErrorIs(t, err, payment.ErrNotFound)
-	_, err = s.CloseCheckout(t.Context(), "cs_test_none")
+	_, err = s.CloseCheckout(t.Context(), "cs_test_none", "")
 	require.ErrorIs(t, err, payment.ErrNotFound)
 }
 
@@ -326,7 +326,7 @@ func TestUnknownOutcomes(t *testing.T) {
 
 		for _, ask := range []func() error{
 			func() error { _, err := s.FetchCheckout(t.Context(), page.Ref); return err },
-			func() error { _, err := s.CloseCheckout(t.Context(), page.Ref); return err },
+			func() error { _, err := s.CloseCheckout(t.Context(), page.Ref, ""); return err },
 			func() error {
 				_, err := s.Fetch(t.Context(), payment.Pointer{ObjectID: paid.PaymentIntent})
 				return err
@@ -468,7 +468,7 @@ func TestTroubleOnTheWayIsUnknown(t *testing.T) {
 				"only the operator can help where the key is refused, and nowhere else")
 			_, err = c.FetchCheckout(t.Context(), "cs_1")
 			unknown(t, err)
-			_, err = c.CloseCheckout(t.Context(), "cs_1")
+			_, err = c.CloseCheckout(t.Context(), "cs_1", "")
 			unknown(t, err)
 			_, err = c.Refund(t.Context(), payment.RefundRequest{RequestID: uuid.New(), PaymentID: "pi_1", Amount: 100, Currency: "USD"})
 			unknown(t, err)
@@ -486,7 +486,7 @@ func TestNoCallInsideATransaction(t *testing.T) {
 	for _, call := range []func(ctx context.Context) error{
 		func(ctx context.Context) error { _, err := s.CreateCheckout(ctx, checkout()); return err },
 		func(ctx context.Context) error { _, err := s.FetchCheckout(ctx, "cs_1"); return err },
-		func(ctx context.Context) error { _, err := s.CloseCheckout(ctx, "cs_1"); return err },
+		func(ctx context.Context) error { _, err := s.CloseCheckout(ctx, "cs_1", ""); return err },
 		func(ctx context.Context) error { _, err := s.Fetch(ctx, payment.Pointer{ObjectID: "cs_1"}); return err },
 		func(ctx context.Context) error { _, err := s.Refund(ctx, payment.RefundRequest{}); return err },
 	} {
