@@ -134,6 +134,11 @@ func periods(loc *time.Location, wall time.Time) []time.Time {
 		if end.IsZero() {
 			break
 		}
+		if !end.After(at) {
+			// Beyond a zone's table, on the last day of a leap year, Go gives the
+			// same instant for ever. No stretch is shorter than this step.
+			end = at.Add(15 * time.Minute)
+		}
 		at = end
 	}
 	return list
