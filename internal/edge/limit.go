@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"proofroom/internal/base/obs"
 	"proofroom/internal/base/pg"
 	"proofroom/internal/base/problem"
@@ -59,8 +61,8 @@ func (l Limits) Checkout(ctx context.Context, buyer string) error {
 
 // Code counts a try at an event's access code. right is called when the code
 // was right: that is no guess, and is given back.
-func (l Limits) Code(ctx context.Context, event string) (right func(), err error) {
-	uses := []ratelimit.Use{ruleCodeFrom.Of(from(ctx) + " " + event), ruleCode.Of(event)}
+func (l Limits) Code(ctx context.Context, eventID uuid.UUID) (right func(), err error) {
+	uses := []ratelimit.Use{ruleCodeFrom.Of(from(ctx) + " " + eventID.String()), ruleCode.Of(eventID.String())}
 	if err := l.take(ctx, uses...); err != nil {
 		return nil, err
 	}

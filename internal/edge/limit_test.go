@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"proofroom/internal/base/id"
 	"proofroom/internal/base/obs"
 	"proofroom/internal/edge"
 	"proofroom/internal/testkit/pgtest"
@@ -64,9 +65,10 @@ func TestOneCustomerHasOneNetwork(t *testing.T) {
 func TestTheRightCodeCostsNothing(t *testing.T) {
 	t.Parallel()
 	l := edge.Limits{DB: pgtest.New(t).Pool}
+	event := id.New()
 	enter := func(good bool) http.Handler {
 		return limited(func(ctx context.Context) error {
-			right, err := l.Code(ctx, "an-event")
+			right, err := l.Code(ctx, event)
 			if err == nil && good {
 				right()
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +25,10 @@ type Config struct {
 	// MinimumPrice is the least amount, in minor units of a currency, that can
 	// be charged. Without it any positive price will do.
 	MinimumPrice func(currency string) int64
+	// TryCode counts a try at the access code of an event, or refuses it. right
+	// is called when the code was right, which is no guess. Without it codes may
+	// be tried as often as a machine can.
+	TryCode func(ctx context.Context, eventID uuid.UUID) (right func(), err error)
 }
 
 // Service is the catalogue with transactions of its own.
@@ -257,7 +262,24 @@ func (s *Service) Event(ctx context.Context, by By, eventID uuid.UUID, code stri
 	if e.DeletedAt != nil {
 		return Event{}, ErrEventNotFound
 	}
-	return e, e.Open(by, code)
+	return e, s.enter(ctx, e, by, code)
+}
+
+// enter is [Event.Open] with a limit on guesses: whoever has used it up is not
+// told whether the code is right.
+func (s *Service) enter(ctx context.Context, e Event, by By, code string) error {
+	if s.cfg.TryCode == nil || !errors.Is(e.Open(by, ""), ErrCodeNeeded) || strings.TrimSpace(code) == "" {
+		return e.Open(by, code)
+	}
+	right, err := s.cfg.TryCode(ctx, e.ID)
+	if err != nil {
+		return err
+	}
+	if err := e.Open(by, code); err != nil {
+		return err
+	}
+	right()
+	return nil
 }
 
 // EventBySlug is Event by the last part of its address.

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -164,6 +165,40 @@ func TestStatusGoesForward(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.Publish(t.Context(), f.ada, bare.ID)
 	require.ErrorIs(t, err, ErrNoPrices)
+}
+
+// Guesses are counted, the right code is not, and who has guessed too often is
+// not told what was right.
+func TestGuessesAreCounted(t *testing.T) {
+	t.Parallel()
+	spent, usedUp := 0, errors.New("used up")
+	f := setUp(t, Config{TryCode: func(context.Context, uuid.UUID) (func(), error) {
+		if spent == 2 {
+			return nil, usedUp
+		}
+		spent++
+		return func() { spent-- }, nil
+	}})
+	form := f.form()
+	form.Visibility, form.AccessCode = WithCode, "Summer26"
+	e, err := f.CreateEvent(t.Context(), form)
+	require.NoError(t, err)
+	e, err = f.Publish(t.Context(), f.ada, e.ID)
+	require.NoError(t, err)
+	enter := func(by By, code string) error {
+		_, err := f.Event(t.Context(), by, e.ID, code)
+		return err
+	}
+	for range 5 {
+		require.NoError(t, enter(By{}, "summer26"))
+		require.ErrorIs(t, enter(By{}, ""), ErrCodeNeeded, "no code is no guess")
+		require.NoError(t, enter(f.ada, "whatever"), "it is hers")
+	}
+	require.Zero(t, spent)
+	require.ErrorIs(t, enter(By{}, "summer25"), ErrCodeWrong)
+	require.ErrorIs(t, enter(By{}, "summer27"), ErrCodeWrong)
+	require.ErrorIs(t, enter(By{}, "summer28"), usedUp)
+	require.ErrorIs(t, enter(By{}, "summer26"), usedUp)
 }
 
 func TestWhoMaySeeAnEvent(t *testing.T) {
