@@ -45,7 +45,7 @@ func (w *world) deliver(events ...string) {
 // eventsOf lists the ids of a session's events of a type, oldest first.
 func (w *world) eventsOf(session, kind string) []string {
 	w.t.Helper()
-	all, err := w.twin.Events(w.t.Context(), twin.EventFilter{Session: session})
+	all, err := w.twin.Events(w.t.Context(), twin.EventFilter{Ref: session})
 	require.NoError(w.t, err)
 	var out []string
 	for _, e := range all {
@@ -65,12 +65,12 @@ func TestRefundHeardBeforeTheOneThatFailed(t *testing.T) {
 	w.pay(page)
 	w.reaches(orderID, "paid")
 	require.NoError(t, w.twin.SetFaults(t.Context(), twin.FaultSettings{Seed: 1, Rates: twin.Rates{twin.RefundPending: 1}}))
-	first, err := w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{Session: page})
+	first, err := w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{Ref: page})
 	require.NoError(t, err)
 	w.until("the first refund is known", func() bool { return w.count(`SELECT count(*) FROM refunds`) == 1 })
 	_, err = w.twin.MoveRefund(t.Context(), first.ID, "failed", twin.Drop)
 	require.NoError(t, err)
-	second, err := w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{Session: page, Faults: []twin.Fault{twin.Drop}})
+	second, err := w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{Ref: page, Faults: []twin.Fault{twin.Drop}})
 	require.NoError(t, err)
 	created := w.eventsOf(page, "refund.created")
 	require.Len(t, created, 2)
@@ -93,7 +93,7 @@ func TestExcessRefundedWholeAtTheProvider(t *testing.T) {
 	orderID, page := w.order(w.guest(), "k", w.photos[:3]...)
 	_, err := w.twin.Pay(t.Context(), page, twin.PayRequest{Amount: 2000, Faults: []twin.Fault{twin.Silence}})
 	require.NoError(t, err)
-	_, err = w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{Session: page})
+	_, err = w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{Ref: page})
 	require.NoError(t, err)
 	w.reaches(orderID, "refunded")
 	w.quiet()
@@ -114,7 +114,7 @@ func TestRefusedRefundAsksWhatWentBack(t *testing.T) {
 			w.pay(page)
 			w.reaches(orderID, "paid")
 			w.quiet()
-			_, err := w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{Session: page, Amount: amount, Faults: []twin.Fault{twin.Drop}})
+			_, err := w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{Ref: page, Amount: amount, Faults: []twin.Fault{twin.Drop}})
 			require.NoError(t, err)
 			operator, reason := w.operator(), map[string]any{"reason": "test"}
 			require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+orderID+"/refund", operator, "", reason).status)

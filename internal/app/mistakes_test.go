@@ -244,7 +244,7 @@ func TestLateNewsChangesNothing(t *testing.T) {
 	w.quiet()
 	before := w.count(`SELECT count(*) FROM ledger_entries`)
 	for _, status := range []string{payment.PaymentPending, payment.PaymentFailed, payment.PaymentSucceeded} {
-		w.say(orderID, payment.Observation{Kind: payment.KindPayment, PaymentID: paid.PaymentIntent, Status: status, Amount: 500, Currency: "EUR"})
+		w.say(orderID, payment.Observation{Kind: payment.KindPayment, PaymentID: paid.Payment, Status: status, Amount: 500, Currency: "EUR"})
 		require.Equal(t, "refunded", w.state(orderID), "after a late %s", status)
 	}
 	w.say(orderID, payment.Observation{Kind: payment.KindAttempt, Ref: page, Status: payment.AttemptExpired})
@@ -267,7 +267,7 @@ func TestPaymentEventAlone(t *testing.T) {
 	w := newWorld(t)
 	orderID, page := w.order(w.guest(), "k", w.photos[0])
 	paid := w.pay(page, twin.Silence)
-	w.say(orderID, payment.Observation{Kind: payment.KindPayment, PaymentID: paid.PaymentIntent, Status: payment.PaymentSucceeded, Amount: 500, Currency: "EUR"})
+	w.say(orderID, payment.Observation{Kind: payment.KindPayment, PaymentID: paid.Payment, Status: payment.PaymentSucceeded, Amount: 500, Currency: "EUR"})
 	require.Equal(t, "paid", w.state(orderID))
 	require.Equal(t, 1, w.count(`SELECT count(*) FROM ledger_entries`))
 	w.say(orderID, payment.Observation{Kind: payment.KindAttempt, Ref: page, Status: payment.AttemptSucceeded})
@@ -411,7 +411,7 @@ func TestContradictionGoesToReview(t *testing.T) {
 	w.quiet()
 	// More is said to be refunded than the order was sold for.
 	w.say(orderID, payment.Observation{
-		Kind: payment.KindRefund, PaymentID: paid.PaymentIntent, RefundID: "re_strange", Status: payment.RefundSucceeded, Amount: 650, Currency: "EUR",
+		Kind: payment.KindRefund, PaymentID: paid.Payment, RefundID: "re_strange", Status: payment.RefundSucceeded, Amount: 650, Currency: "EUR",
 	})
 	require.Equal(t, "review", w.state(orderID))
 	w.quiet()

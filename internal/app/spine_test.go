@@ -124,7 +124,7 @@ func TestRefundBeforePayment(t *testing.T) {
 	orderID := r["order_id"].(string)
 	paid, err := w.twin.Pay(t.Context(), w.session(orderID).ID, twin.PayRequest{Faults: []twin.Fault{twin.Silence}})
 	require.NoError(t, err)
-	_, err = w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{PaymentIntent: paid.PaymentIntent})
+	_, err = w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{Payment: paid.Payment})
 	require.NoError(t, err)
 	w.until("the order is refunded", func() bool { return w.state(orderID) == "refunded" })
 	w.until("the inbox is quiet", func() bool {

@@ -80,7 +80,7 @@ func TestForgeries(t *testing.T) {
 	for i, kind := range twin.Forgeries {
 		photo := w.photos[i%len(w.photos)]
 		orderID, page := w.order(w.guest(), fmt.Sprintf("k-%d", i), photo)
-		forged, err := w.twin.Forge(t.Context(), twin.Forgery{Kind: kind, Session: page})
+		forged, err := w.twin.Forge(t.Context(), twin.Forgery{Kind: kind, Ref: page})
 		require.NoError(t, err, kind)
 		require.GreaterOrEqual(t, forged.Status, 400, "%s was answered %d", kind, forged.Status)
 		require.Less(t, forged.Status, 500, kind)

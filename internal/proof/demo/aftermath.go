@@ -80,7 +80,7 @@ func (s *sale) refund(ctx context.Context, shop *api, operator Person) error {
 // repeat sends the message that the sale was paid once more, long after. It
 // returns how often each event was acknowledged.
 func (s *sale) repeat(ctx context.Context, provider *twin.Control) (map[string]int, error) {
-	events, err := provider.Events(ctx, twin.EventFilter{Type: "checkout.session.completed", Session: s.session})
+	events, err := provider.Events(ctx, twin.EventFilter{Type: "checkout.session.completed", Ref: s.session})
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (s *sale) repeat(ctx context.Context, provider *twin.Control) (map[string]i
 func (s *sale) forge(ctx context.Context, provider *twin.Control) (refused []string, err error) {
 	for _, kind := range twin.Forgeries {
 		for _, claim := range []string{"checkout.session.completed", "payment_intent.succeeded"} {
-			f, err := provider.Forge(ctx, twin.Forgery{Kind: kind, Session: s.session, Type: claim})
+			f, err := provider.Forge(ctx, twin.Forgery{Kind: kind, Ref: s.session, Type: claim})
 			if err != nil {
 				return nil, err
 			}

@@ -115,12 +115,12 @@ func countWebhooks(ctx context.Context, tx pgx.Tx, provider *twin.Control, w Wit
 		if got.times == 0 {
 			continue
 		}
-		later, any := overtaken[ev.Session]
+		later, any := overtaken[ev.Ref]
 		if any && got.first.After(later) {
 			out.OutOfOrder++
 		}
 		if !any || got.first.Before(later) {
-			overtaken[ev.Session] = got.first
+			overtaken[ev.Ref] = got.first
 		}
 	}
 	for _, id := range w.Forged {
@@ -149,8 +149,8 @@ func countDropped(ctx context.Context, tx pgx.Tx, provider *twin.Control, events
 	silent := map[string]bool{}
 	for _, ev := range events {
 		dropped := slices.Contains(ev.Faults, twin.Silence) && arrived[ev.ID].times == 0
-		before, seen := silent[ev.Session]
-		silent[ev.Session] = dropped && (before || !seen)
+		before, seen := silent[ev.Ref]
+		silent[ev.Ref] = dropped && (before || !seen)
 	}
 	sessions, err := provider.Sessions(ctx, twin.SessionFilter{})
 	if err != nil {

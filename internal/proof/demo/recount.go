@@ -108,15 +108,15 @@ func (c *recount) readOrders(ctx context.Context, tx pgx.Tx) error {
 func (c *recount) money() {
 	theirs := map[string]twin.Totals{}
 	for _, p := range c.ledger.Payments {
-		t := theirs[p.ClientReferenceID]
+		t := theirs[p.OrderID]
 		t.Charges += p.Charges
 		t.Charged += p.Charged
 		t.Refunded += p.Refunded
-		theirs[p.ClientReferenceID] = t
-		if o, ok := c.orders[p.ClientReferenceID]; !ok {
-			c.find("the provider was paid for an order %q that is not here", p.ClientReferenceID)
+		theirs[p.OrderID] = t
+		if o, ok := c.orders[p.OrderID]; !ok {
+			c.find("the provider was paid for an order %q that is not here", p.OrderID)
 		} else if !strings.EqualFold(o.currency, p.Currency) {
-			c.find("order %s: paid in %s, sold in %s", p.ClientReferenceID, p.Currency, o.currency)
+			c.find("order %s: paid in %s, sold in %s", p.OrderID, p.Currency, o.currency)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.orders)) {
@@ -150,7 +150,7 @@ func (c *recount) access() {
 // says it holds. Fees are part of it: they left the clearing account only.
 func (c *recount) clearing(ctx context.Context, tx pgx.Tx) error {
 	ours := map[string]int64{}
-	rows, _ := tx.Query(ctx, `SELECT lower(p.currency), sum(p.amount)::bigint FROM ledger_postings p
+	rows, _ := tx.Query(ctx, `SELECT p.currency, sum(p.amount)::bigint FROM ledger_postings p
 		WHERE p.account_id IN (SELECT id FROM ledger_accounts WHERE kind IN ('clearing', 'fees')) GROUP BY 1`)
 	var (
 		currency string
@@ -161,11 +161,11 @@ func (c *recount) clearing(ctx context.Context, tx pgx.Tx) error {
 	}
 	for _, currency := range slices.Sorted(maps.Keys(c.ledger.Totals)) {
 		t := c.ledger.Totals[currency]
-		same(c, "clearing in "+strings.ToUpper(currency), t.Charged-t.Refunded, ours[currency])
+		same(c, "clearing in "+currency, t.Charged-t.Refunded, ours[currency])
 		delete(ours, currency)
 	}
 	for currency, sum := range ours {
-		c.find("clearing in %s: %d here, nothing there", strings.ToUpper(currency), sum)
+		c.find("clearing in %s: %d here, nothing there", currency, sum)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -89,38 +90,46 @@ func (c *Control) Counters(ctx context.Context) (Counters, error) {
 	return order[Counters](ctx, c, http.MethodGet, "/counters", nil)
 }
 
-// SessionFilter picks sessions; an empty field picks all.
-type SessionFilter struct {
-	Status, ClientReferenceID, AttemptID string
+// Pages lists the hosted payment pages of all providers, each one's oldest first.
+func (c *Control) Pages(ctx context.Context, f PageFilter) ([]PageView, error) {
+	return order[[]PageView](ctx, c, http.MethodGet, query("/pages", "provider", f.Provider, "ref", f.Ref,
+		"attempt_id", f.AttemptID, "order_id", f.OrderID, "status", f.Status), nil)
 }
 
-// Sessions lists sessions, oldest first.
+// Sessions lists Stripe's sessions, oldest first.
 func (c *Control) Sessions(ctx context.Context, f SessionFilter) ([]SessionView, error) {
 	return order[[]SessionView](ctx, c, http.MethodGet,
 		query("/sessions", "status", f.Status, "client_reference_id", f.ClientReferenceID, "attempt_id", f.AttemptID), nil)
 }
 
-// Session is one session.
+// Session is one of Stripe's sessions.
 func (c *Control) Session(ctx context.Context, id string) (SessionView, error) {
 	return order[SessionView](ctx, c, http.MethodGet, "/sessions/"+url.PathEscape(id), nil)
 }
 
-// Pay pays a session as its payer would.
-func (c *Control) Pay(ctx context.Context, session string, r PayRequest) (PayResult, error) {
-	return order[PayResult](ctx, c, http.MethodPost, "/sessions/"+url.PathEscape(session)+"/pay", r)
+// Pay pays a page of any provider as its payer would.
+func (c *Control) Pay(ctx context.Context, ref string, r PayRequest) (PayResult, error) {
+	return order[PayResult](ctx, c, http.MethodPost, "/pages/"+url.PathEscape(ref)+"/pay", r)
 }
 
 // Finish ends a delayed payment: with its money, or without.
-func (c *Control) Finish(ctx context.Context, session string, ok bool, faults ...Fault) (PayResult, error) {
-	return order[PayResult](ctx, c, http.MethodPost, "/sessions/"+url.PathEscape(session)+"/finish", finishOrder{ok, faults})
+func (c *Control) Finish(ctx context.Context, ref string, ok bool, faults ...Fault) (PayResult, error) {
+	return order[PayResult](ctx, c, http.MethodPost, "/pages/"+url.PathEscape(ref)+"/finish", finishOrder{ok, faults})
 }
 
-// Expire lets an open session expire now.
-func (c *Control) Expire(ctx context.Context, session string) (SessionView, error) {
-	return order[SessionView](ctx, c, http.MethodPost, "/sessions/"+url.PathEscape(session)+"/expire", nil)
+// Expire lets an open page expire now.
+func (c *Control) Expire(ctx context.Context, ref string) (PageView, error) {
+	return order[PageView](ctx, c, http.MethodPost, "/pages/"+url.PathEscape(ref)+"/expire", nil)
 }
 
-// Refunds lists all refunds, oldest first.
+// MovePayment gives a payment another status of its provider's own, as far as the
+// provider can: Stripe's delayed ones succeeded or failed, PayPal's captures
+// completed, denied, declined or reversed.
+func (c *Control) MovePayment(ctx context.Context, payment, status string, faults ...Fault) (PayResult, error) {
+	return order[PayResult](ctx, c, http.MethodPost, "/payments/"+url.PathEscape(payment), moveOrder{status, faults})
+}
+
+// Refunds lists all refunds, each provider's oldest first.
 func (c *Control) Refunds(ctx context.Context) ([]RefundView, error) {
 	return order[[]RefundView](ctx, c, http.MethodGet, "/refunds", nil)
 }
@@ -130,18 +139,37 @@ func (c *Control) RefundFromDashboard(ctx context.Context, r RefundOrder) (Refun
 	return order[RefundView](ctx, c, http.MethodPost, "/refunds", r)
 }
 
-// MoveRefund gives a refund another status: succeeded, failed, canceled or
-// requires_action.
+// MoveRefund gives a refund another status: succeeded, failed, canceled or (at
+// Stripe) requires_action.
 func (c *Control) MoveRefund(ctx context.Context, refund, status string, faults ...Fault) (RefundView, error) {
 	return order[RefundView](ctx, c, http.MethodPost, "/refunds/"+url.PathEscape(refund), moveOrder{status, faults})
 }
 
-// EventFilter picks events; an empty field picks all.
-type EventFilter struct{ Type, Object, Session string }
+// Disputes lists all disputes, each provider's oldest first.
+func (c *Control) Disputes(ctx context.Context) ([]DisputeView, error) {
+	return order[[]DisputeView](ctx, c, http.MethodGet, "/disputes", nil)
+}
+
+// OpenDispute contests a payment, as the payer or the payer's bank does.
+func (c *Control) OpenDispute(ctx context.Context, o DisputeOrder) (DisputeView, error) {
+	return order[DisputeView](ctx, c, http.MethodPost, "/disputes", o)
+}
+
+// MoveDispute gives a dispute another status: under_review, won, lost,
+// warning_closed, prevented, or needs_response for a warning that became a
+// dispute. A lost one can still be won.
+func (c *Control) MoveDispute(ctx context.Context, dispute, status string, faults ...Fault) (DisputeView, error) {
+	return order[DisputeView](ctx, c, http.MethodPost, "/disputes/"+url.PathEscape(dispute), moveOrder{status, faults})
+}
 
 // Events lists events without their bodies, oldest first.
 func (c *Control) Events(ctx context.Context, f EventFilter) ([]EventView, error) {
-	return order[[]EventView](ctx, c, http.MethodGet, query("/events", "type", f.Type, "object", f.Object, "session", f.Session), nil)
+	limit := ""
+	if f.Limit > 0 {
+		limit = strconv.Itoa(f.Limit)
+	}
+	return order[[]EventView](ctx, c, http.MethodGet,
+		query("/events", "provider", f.Provider, "type", f.Type, "object", f.Object, "ref", f.Ref, "limit", limit), nil)
 }
 
 // Event is one event with its body.
@@ -154,12 +182,10 @@ func (c *Control) Redeliver(ctx context.Context, event string, r Redelivery) ([]
 	return order[[]Delivered](ctx, c, http.MethodPost, "/events/"+url.PathEscape(event)+"/redeliver", r)
 }
 
-// DeliveryFilter picks deliveries; an empty field picks all.
-type DeliveryFilter struct{ Event, Session, State string }
-
 // Deliveries lists the deliveries with their attempts and answers, oldest first.
 func (c *Control) Deliveries(ctx context.Context, f DeliveryFilter) ([]DeliveryView, error) {
-	return order[[]DeliveryView](ctx, c, http.MethodGet, query("/deliveries", "event", f.Event, "session", f.Session, "state", f.State), nil)
+	return order[[]DeliveryView](ctx, c, http.MethodGet,
+		query("/deliveries", "provider", f.Provider, "event", f.Event, "ref", f.Ref, "state", f.State), nil)
 }
 
 // RetryNow sends at once whatever waits for its next attempt.

@@ -1,20 +1,23 @@
 package twin
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
+
+	"proofroom/internal/proof/twin/host"
 )
 
 func (t *Twin) routes() http.Handler {
 	mux := http.NewServeMux()
-	t.apiRoutes(mux)
+	for _, p := range t.host.Providers() {
+		p.Mount(mux)
+	}
 	t.pageRoutes(mux)
 	t.controlRoutes(mux)
 	// A page of another origin in the operator's browser must not steer the twin.
@@ -27,13 +30,13 @@ func handle[In, Out any](do func(r *http.Request, in In) (Out, error)) http.Hand
 		var in In
 		out, err := func() (any, error) {
 			if r.Method != http.MethodGet {
-				body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+				body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, host.MaxRequest))
 				if err != nil {
-					return nil, badRequest("the order cannot be read: %v", err)
+					return nil, host.BadRequest("the order cannot be read: %v", err)
 				}
 				if len(body) > 0 {
 					if err := strict(body, &in); err != nil {
-						return nil, badRequest("the order cannot be read: %v", err)
+						return nil, host.BadRequest("the order cannot be read: %v", err)
 					}
 				}
 			}
@@ -41,7 +44,7 @@ func handle[In, Out any](do func(r *http.Request, in In) (Out, error)) http.Hand
 		}()
 		status := http.StatusOK
 		if err != nil {
-			refusal := &ControlError{http.StatusInternalServerError, err.Error()}
+			refusal := &ControlError{Status: http.StatusInternalServerError, Message: err.Error()}
 			_ = errors.As(err, &refusal)
 			status, out = refusal.Status, refusal
 		}
@@ -56,51 +59,36 @@ type none struct{}
 
 func (t *Twin) controlRoutes(mux *http.ServeMux) {
 	const at = "/_twin/api"
-	mux.Handle("GET "+at+"/state", handle(func(*http.Request, none) (State, error) { return t.view(), nil }))
-	mux.Handle("GET "+at+"/counters", handle(func(*http.Request, none) (Counters, error) { return t.view().Counters, nil }))
-	mux.Handle("GET "+at+"/sessions", handle(func(r *http.Request, _ none) ([]SessionView, error) {
-		return t.listSessions(r.URL.Query())
-	}))
-	mux.Handle("GET "+at+"/sessions/{id}", handle(func(r *http.Request, _ none) (SessionView, error) {
-		return t.oneSession(r.PathValue("id"))
-	}))
-	mux.Handle("POST "+at+"/sessions/{id}/pay", handle(func(r *http.Request, in PayRequest) (PayResult, error) {
-		return t.pay(r.PathValue("id"), in)
-	}))
-	mux.Handle("POST "+at+"/sessions/{id}/finish", handle(func(r *http.Request, in finishOrder) (PayResult, error) {
-		return t.finish(r.PathValue("id"), in.OK, in.Faults)
-	}))
-	mux.Handle("POST "+at+"/sessions/{id}/expire", handle(func(r *http.Request, _ none) (SessionView, error) {
-		return t.expireNow(r.PathValue("id"))
-	}))
-	mux.Handle("GET "+at+"/refunds", handle(func(*http.Request, none) ([]RefundView, error) { return t.allRefunds(), nil }))
-	mux.Handle("POST "+at+"/refunds", handle(func(_ *http.Request, in RefundOrder) (RefundView, error) {
-		return t.refundFromDashboard(in)
-	}))
-	mux.Handle("POST "+at+"/refunds/{id}", handle(func(r *http.Request, in moveOrder) (RefundView, error) {
-		return t.moveRefund(r.PathValue("id"), in.Status, in.Faults)
-	}))
+	t.moneyRoutes(mux, at)
+	mux.Handle("GET "+at+"/state", handle(func(*http.Request, none) (State, error) { return t.host.View(), nil }))
+	mux.Handle("GET "+at+"/counters", handle(func(*http.Request, none) (Counters, error) { return t.host.View().Counters, nil }))
 	mux.Handle("GET "+at+"/events", handle(func(r *http.Request, _ none) ([]EventView, error) {
-		return t.listEvents(r.URL.Query())
+		q := r.URL.Query()
+		n, err := limit(q)
+		f := EventFilter{Provider: q.Get("provider"), Type: q.Get("type"), Object: q.Get("object"), Ref: q.Get("ref"), Limit: n}
+		return t.host.Events(f), err
 	}))
 	mux.Handle("GET "+at+"/events/{id}", handle(func(r *http.Request, _ none) (EventView, error) {
-		return t.oneEvent(r.PathValue("id"))
+		return t.host.Event(r.PathValue("id"))
 	}))
 	mux.Handle("POST "+at+"/events/{id}/redeliver", handle(func(r *http.Request, in Redelivery) ([]Delivered, error) {
-		return t.redeliver(r.Context(), r.PathValue("id"), in)
+		return t.host.Redeliver(r.Context(), r.PathValue("id"), in)
 	}))
 	mux.Handle("GET "+at+"/deliveries", handle(func(r *http.Request, _ none) ([]DeliveryView, error) {
-		return t.listDeliveries(r.URL.Query()), nil
+		q := r.URL.Query()
+		return t.host.Deliveries(DeliveryFilter{
+			Provider: q.Get("provider"), Event: q.Get("event"), Ref: q.Get("ref"), State: q.Get("state"),
+		}), nil
 	}))
-	mux.Handle("POST "+at+"/deliveries/retry", handle(func(*http.Request, none) (none, error) { t.retryNow(); return none{}, nil }))
+	mux.Handle("POST "+at+"/deliveries/retry", handle(func(*http.Request, none) (none, error) { t.host.RetryNow(); return none{}, nil }))
 	mux.Handle("POST "+at+"/quiet", handle(func(r *http.Request, in quietOrder) (none, error) {
-		return none{}, t.quiet(r.Context(), time.Duration(in.Millis)*time.Millisecond)
+		return none{}, t.host.Quiet(r.Context(), time.Duration(in.Millis)*time.Millisecond)
 	}))
-	mux.Handle("POST "+at+"/forge", handle(func(r *http.Request, in Forgery) (Forged, error) { return t.forge(r.Context(), in) }))
-	mux.Handle("PUT "+at+"/faults", handle(func(_ *http.Request, in FaultSettings) (FaultSettings, error) { return t.setFaults(in) }))
-	mux.Handle("POST "+at+"/shots", handle(func(_ *http.Request, in Shot) (none, error) { return none{}, t.addShot(in) }))
-	mux.Handle("PUT "+at+"/endpoints", handle(func(_ *http.Request, in []Endpoint) ([]Endpoint, error) { return t.setEndpoints(in) }))
-	mux.Handle("PUT "+at+"/clock", handle(func(_ *http.Request, in Clock) (Clock, error) { return t.setClock(in), nil }))
+	mux.Handle("POST "+at+"/forge", handle(func(r *http.Request, in Forgery) (Forged, error) { return t.host.Forge(r.Context(), in) }))
+	mux.Handle("PUT "+at+"/faults", handle(func(_ *http.Request, in FaultSettings) (FaultSettings, error) { return t.host.SetFaults(in) }))
+	mux.Handle("POST "+at+"/shots", handle(func(_ *http.Request, in Shot) (none, error) { return none{}, t.host.Shoot(in) }))
+	mux.Handle("PUT "+at+"/endpoints", handle(func(_ *http.Request, in []Endpoint) ([]Endpoint, error) { return t.host.SetEndpoints(in) }))
+	mux.Handle("PUT "+at+"/clock", handle(func(_ *http.Request, in Clock) (Clock, error) { return t.host.SetClock(in), nil }))
 	mux.Handle("POST "+at+"/forget_keys", handle(func(*http.Request, none) (forgotten, error) { return forgotten{t.ForgetKeys()}, nil }))
 	mux.Handle("GET "+at+"/ledger", handle(func(*http.Request, none) (LedgerDump, error) { return t.Ledger(), nil }))
 	mux.Handle("POST "+at+"/reset", handle(func(*http.Request, none) (none, error) { t.Reset(); return none{}, nil }))
@@ -109,6 +97,66 @@ func (t *Twin) controlRoutes(mux *http.ServeMux) {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = w.Write([]byte(`{"status":404,"error":"the control surface has no such order"}` + "\n"))
 	})
+}
+
+// moneyRoutes are those about pages, payments, refunds and disputes of every
+// provider, and about Stripe's sessions.
+func (t *Twin) moneyRoutes(mux *http.ServeMux, at string) {
+	mux.Handle("GET "+at+"/pages", handle(func(r *http.Request, _ none) ([]PageView, error) {
+		q := r.URL.Query()
+		return t.host.Pages(PageFilter{
+			Provider: q.Get("provider"), Ref: q.Get("ref"), AttemptID: q.Get("attempt_id"), OrderID: q.Get("order_id"), Status: q.Get("status"),
+		}), nil
+	}))
+	mux.Handle("POST "+at+"/pages/{id}/pay", handle(func(r *http.Request, in PayRequest) (PayResult, error) {
+		return t.pay(r.PathValue("id"), in)
+	}))
+	mux.Handle("POST "+at+"/pages/{id}/finish", handle(func(r *http.Request, in finishOrder) (PayResult, error) {
+		return t.finish(r.PathValue("id"), in.OK, in.Faults)
+	}))
+	mux.Handle("POST "+at+"/pages/{id}/expire", handle(func(r *http.Request, _ none) (PageView, error) {
+		return t.expire(r.PathValue("id"))
+	}))
+	mux.Handle("POST "+at+"/payments/{id}", handle(func(r *http.Request, in moveOrder) (PayResult, error) {
+		return with(t, "payment", r.PathValue("id"), func(p host.Provider) (PayResult, error) {
+			return p.MovePayment(r.PathValue("id"), in.Status, in.Faults)
+		})
+	}))
+	mux.Handle("GET "+at+"/refunds", handle(func(r *http.Request, _ none) ([]RefundView, error) {
+		return every(t, r, host.Provider.Refunds), nil
+	}))
+	mux.Handle("POST "+at+"/refunds", handle(func(_ *http.Request, in RefundOrder) (RefundView, error) { return t.refund(in) }))
+	mux.Handle("POST "+at+"/refunds/{id}", handle(func(r *http.Request, in moveOrder) (RefundView, error) {
+		return with(t, "refund", r.PathValue("id"), func(p host.Provider) (RefundView, error) {
+			return p.MoveRefund(r.PathValue("id"), in.Status, in.Faults)
+		})
+	}))
+	mux.Handle("GET "+at+"/disputes", handle(func(r *http.Request, _ none) ([]DisputeView, error) {
+		return every(t, r, host.Provider.Disputes), nil
+	}))
+	mux.Handle("POST "+at+"/disputes", handle(func(_ *http.Request, in DisputeOrder) (DisputeView, error) {
+		return with(t, "payment", in.Payment, func(p host.Provider) (DisputeView, error) { return p.OpenDispute(in) })
+	}))
+	mux.Handle("POST "+at+"/disputes/{id}", handle(func(r *http.Request, in moveOrder) (DisputeView, error) {
+		return with(t, "dispute", r.PathValue("id"), func(p host.Provider) (DisputeView, error) {
+			return p.MoveDispute(r.PathValue("id"), in.Status, in.Faults)
+		})
+	}))
+	mux.Handle("GET "+at+"/sessions", handle(func(r *http.Request, _ none) ([]SessionView, error) {
+		q := r.URL.Query()
+		t.host.Lock()
+		defer t.host.Unlock()
+		t.stripe.Tick()
+		return t.stripe.Sessions(SessionFilter{
+			Status: q.Get("status"), ClientReferenceID: q.Get("client_reference_id"), AttemptID: q.Get("attempt_id"),
+		}), nil
+	}))
+	mux.Handle("GET "+at+"/sessions/{id}", handle(func(r *http.Request, _ none) (SessionView, error) {
+		t.host.Lock()
+		defer t.host.Unlock()
+		t.stripe.Tick()
+		return t.stripe.Session(r.PathValue("id"))
+	}))
 }
 
 type (
@@ -128,213 +176,61 @@ type (
 	}
 )
 
-func (t *Twin) view() State {
-	t.pending.mu.Lock()
-	pending := t.pending.n
-	t.pending.mu.Unlock()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c := t.counters
-	c.Requests, c.Answers = maps.Clone(c.Requests), maps.Clone(c.Answers)
-	f := FaultSettings{Seed: t.faults.seed, Rates: maps.Clone(t.faults.rates)}
-	for _, s := range t.faults.shots {
-		f.Shots = append(f.Shots, *s)
+// with carries out an order at the provider that owns an id, after what is due.
+func with[Out any](t *Twin, what, id string, do func(p host.Provider) (Out, error)) (Out, error) {
+	t.host.Lock()
+	defer t.host.Unlock()
+	p, err := t.host.Owner(what, id)
+	if err != nil {
+		var out Out
+		return out, err
 	}
-	return State{
-		Clock: t.viewClock(), Faults: f, Endpoints: t.endpoints, Sessions: len(t.bySeq), Refunds: len(t.refundSeq),
-		Pending: pending, Counters: c,
-	}
+	p.Tick()
+	return do(p)
 }
 
-func (t *Twin) viewClock() Clock {
-	return Clock{
-		OffsetSeconds: int64(t.offset / time.Second), SignOffsetSeconds: int64(t.signOffset / time.Second), Now: t.now(),
-	}
-}
-
-// Ledger is the twin's ledger as it stands.
-func (t *Twin) Ledger() LedgerDump {
-	t.mu.Lock()
-	entries := append([]Entry{}, t.ledger...)
-	t.mu.Unlock()
-	return sumLedger(entries)
-}
-
-// listSessions filters by status, client_reference_id or attempt_id, oldest
-// first.
-func (t *Twin) listSessions(q url.Values) ([]SessionView, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.expireDue()
-	out := []SessionView{}
-	for _, s := range t.bySeq {
-		if matches(q, "status", s.status) && matches(q, "client_reference_id", s.clientReference) &&
-			matches(q, "attempt_id", s.metadata["attempt_id"]) {
-			out = append(out, t.viewSession(s))
+// every collects what all providers, or the one that is asked for, have.
+func every[Out any](t *Twin, r *http.Request, list func(host.Provider) []Out) []Out {
+	t.host.Lock()
+	defer t.host.Unlock()
+	only := r.URL.Query().Get("provider")
+	out := []Out{}
+	for _, p := range t.host.Providers() {
+		if only == "" || only == p.Name() {
+			out = slices.Concat(out, list(p))
 		}
 	}
-	return newest(q, out)
+	return out
 }
 
-func matches(q url.Values, name, value string) bool { return !q.Has(name) || q.Get(name) == value }
+func (t *Twin) pay(ref string, in PayRequest) (PayResult, error) {
+	return with(t, "page", ref, func(p host.Provider) (PayResult, error) { return p.Pay(ref, in) })
+}
 
-// newest cuts a list to its last n, where a limit was asked for.
-func newest[T any](q url.Values, list []T) ([]T, error) {
+func (t *Twin) finish(ref string, ok bool, faults []Fault) (PayResult, error) {
+	return with(t, "page", ref, func(p host.Provider) (PayResult, error) { return p.Finish(ref, ok, faults) })
+}
+
+func (t *Twin) expire(ref string) (PageView, error) {
+	return with(t, "page", ref, func(p host.Provider) (PageView, error) { return p.Expire(ref) })
+}
+
+func (t *Twin) refund(in RefundOrder) (RefundView, error) {
+	what, id := "payment", in.Payment
+	if id == "" {
+		what, id = "page", in.Ref
+	}
+	return with(t, what, id, func(p host.Provider) (RefundView, error) { return p.Refund(in) })
+}
+
+// limit is how many of a list's last are asked for; 0 is all.
+func limit(q url.Values) (int, error) {
 	if !q.Has("limit") {
-		return list, nil
+		return 0, nil
 	}
 	n, err := strconv.Atoi(q.Get("limit"))
 	if err != nil || n < 0 {
-		return nil, badRequest("the limit %q is no number", q.Get("limit"))
+		return 0, host.BadRequest("the limit %q is no number", q.Get("limit"))
 	}
-	return list[max(0, len(list)-n):], nil
-}
-
-func (t *Twin) oneSession(id string) (SessionView, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.expireDue()
-	s, ok := t.sessions[id]
-	if !ok {
-		return SessionView{}, missingObject("session", id)
-	}
-	return t.viewSession(s), nil
-}
-
-func (t *Twin) expireNow(id string) (SessionView, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s, ok := t.sessions[id]
-	if !ok {
-		return SessionView{}, missingObject("session", id)
-	}
-	if s.status != "open" {
-		return SessionView{}, conflict("the session %s is %s already", id, s.status)
-	}
-	t.expire(s, nil)
-	return t.viewSession(s), nil
-}
-
-func (t *Twin) allRefunds() []RefundView {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	out := []RefundView{}
-	for _, r := range t.refundSeq {
-		out = append(out, viewRefund(r))
-	}
-	return out
-}
-
-// listEvents filters by type, object or session, oldest first.
-func (t *Twin) listEvents(q url.Values) ([]EventView, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	out := []EventView{}
-	for _, ev := range t.eventOrder {
-		if matches(q, "type", ev.kind) && matches(q, "object", ev.object) && matches(q, "session", ev.session.id) {
-			out = append(out, viewEvent(ev))
-		}
-	}
-	return newest(q, out)
-}
-
-func (t *Twin) oneEvent(id string) (EventView, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	ev, ok := t.events[id]
-	if !ok {
-		return EventView{}, missingObject("event", id)
-	}
-	v := viewEvent(ev)
-	v.Body = string(ev.body)
-	return v, nil
-}
-
-// listDeliveries filters by event, session or state, oldest first.
-func (t *Twin) listDeliveries(q url.Values) []DeliveryView {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	out := []DeliveryView{}
-	for _, d := range t.deliveries {
-		if matches(q, "event", d.event.id) && matches(q, "session", d.event.session.id) && matches(q, "state", d.state) {
-			out = append(out, viewDelivery(d))
-		}
-	}
-	return out
-}
-
-// retryNow sends at once what waits for its next attempt.
-func (t *Twin) retryNow() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	close(t.kick)
-	t.kick = make(chan struct{})
-}
-
-// quiet waits until no delivery is under way.
-func (t *Twin) quiet(ctx context.Context, longest time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, longest)
-	defer cancel()
-	if err := t.pending.wait(ctx); err != nil {
-		return &ControlError{http.StatusRequestTimeout, "deliveries are still under way"}
-	}
-	return nil
-}
-
-func (t *Twin) setFaults(in FaultSettings) (FaultSettings, error) {
-	if err := in.Rates.check(); err != nil {
-		return in, badRequest("%v", err)
-	}
-	var shots []*Shot
-	for _, s := range in.Shots {
-		if err := checkShot(&s); err != nil {
-			return in, err
-		}
-		shots = append(shots, &s)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.faults = newFaults(in.Seed, in.Rates)
-	t.faults.shots = shots
-	return in, nil
-}
-
-func checkShot(s *Shot) error {
-	if s.Route == "" || !requestFault(s.Fault) || s.Times < 0 || s.Skip < 0 || s.Millis < 0 {
-		return badRequest("a shot needs a route or * and one of cut_reply, error_after, error_before, forget_key, rate_limit, lock_timeout, slow")
-	}
-	s.Times = max(s.Times, 1)
-	return nil
-}
-
-func (t *Twin) addShot(s Shot) error {
-	if err := checkShot(&s); err != nil {
-		return err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.faults.shots = append(t.faults.shots, &s)
-	return nil
-}
-
-func (t *Twin) setEndpoints(in []Endpoint) ([]Endpoint, error) {
-	for _, e := range in {
-		u, err := url.Parse(e.URL)
-		if err != nil || u.Host == "" || e.Secret == "" {
-			return nil, badRequest("an endpoint needs a whole URL and a secret")
-		}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.endpoints = append([]Endpoint(nil), in...)
-	return in, nil
-}
-
-func (t *Twin) setClock(in Clock) Clock {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.offset = time.Duration(in.OffsetSeconds) * time.Second
-	t.signOffset = time.Duration(in.SignOffsetSeconds) * time.Second
-	t.expireDue()
-	return t.viewClock()
+	return n, nil
 }

@@ -50,7 +50,7 @@ func TestEventFaultsOnOrder(t *testing.T) {
 		require.False(t, ev.Arrived)
 		ledger, err := w.control.Ledger(t.Context())
 		require.NoError(t, err)
-		require.EqualValues(t, 1500, ledger.Totals["usd"].Charged, "the money moved all the same")
+		require.EqualValues(t, 1500, ledger.Totals["USD"].Charged, "the money moved all the same")
 
 		// What was dropped can be sent later, and that is no duplicate.
 		_, err = w.control.Redeliver(t.Context(), paid.Events[0], twin.Redelivery{})
@@ -102,10 +102,10 @@ func TestEventFaultsOnOrder(t *testing.T) {
 		s := w.open(t)
 		paid := w.pay(t, s.ID, twin.PayRequest{Faults: []twin.Fault{twin.DelayEvent}})
 		w.quiet(t)
-		deliveries, err := w.control.Deliveries(t.Context(), twin.DeliveryFilter{Session: s.ID})
+		deliveries, err := w.control.Deliveries(t.Context(), twin.DeliveryFilter{Ref: s.ID})
 		require.NoError(t, err)
 		require.Len(t, deliveries, len(paid.Events))
-		events, err := w.control.Events(t.Context(), twin.EventFilter{Session: s.ID})
+		events, err := w.control.Events(t.Context(), twin.EventFilter{Ref: s.ID})
 		require.NoError(t, err)
 		for i, d := range deliveries {
 			require.GreaterOrEqual(t, d.Attempts[0].At.Sub(events[i].Created).Milliseconds(), int64(29))
@@ -172,7 +172,7 @@ func TestOneSeedOneCourse(t *testing.T) {
 			s, err := w.control.Session(t.Context(), id)
 			require.NoError(t, err)
 			require.Equal(t, "paid", s.PaymentStatus)
-			events, err := w.control.Events(t.Context(), twin.EventFilter{Session: id})
+			events, err := w.control.Events(t.Context(), twin.EventFilter{Ref: id})
 			require.NoError(t, err)
 			for _, ev := range events {
 				out = append(out, suffered{s.Index, ev.Type, ev.Faults, ev.Copies})
@@ -210,10 +210,10 @@ func TestDeclineThenPay(t *testing.T) {
 	no := w.pay(t, s.ID, payCard)
 	require.Equal(t, "declined", no.Outcome)
 	require.Empty(t, no.Redirect)
-	require.Equal(t, "open", no.Session.Status)
+	require.Equal(t, "open", no.Page.Status)
 	yes := w.pay(t, s.ID, payCard)
 	require.Equal(t, "paid", yes.Outcome)
-	require.Equal(t, no.PaymentIntent, yes.PaymentIntent, "one payment intent, two charges")
+	require.Equal(t, no.Payment, yes.Payment, "one payment intent, two charges")
 	require.NotEqual(t, no.Charge, yes.Charge)
 }
 
@@ -226,7 +226,7 @@ func TestClosedPagesArePaidOnlyByFault(t *testing.T) {
 	_, err = w.control.Pay(t.Context(), closed, payCard)
 	require.Error(t, err)
 	late := w.pay(t, closed, twin.PayRequest{Force: true})
-	require.Equal(t, "complete", late.Session.Status)
+	require.Equal(t, twin.PagePaid, late.Page.Status)
 
 	w.rates(t, 1, twin.Rates{twin.PayExpired: 1})
 	second := w.open(t).ID
@@ -242,8 +242,8 @@ func TestClosedPagesArePaidOnlyByFault(t *testing.T) {
 	ledger, err := w.control.Ledger(t.Context())
 	require.NoError(t, err)
 	require.Len(t, ledger.Payments, 3)
-	require.Equal(t, again.PaymentIntent, ledger.Payments[2].PaymentIntent)
-	require.Equal(t, ledger.Payments[1].Session, ledger.Payments[2].Session)
+	require.Equal(t, again.Payment, ledger.Payments[2].Payment)
+	require.Equal(t, ledger.Payments[1].Ref, ledger.Payments[2].Ref)
 }
 
 func TestAPaymentThatDiffersFromThePage(t *testing.T) {
@@ -251,7 +251,7 @@ func TestAPaymentThatDiffersFromThePage(t *testing.T) {
 	w := start(t)
 	s := w.open(t)
 	paid := w.pay(t, s.ID, twin.PayRequest{Amount: 1499, Currency: "eur"})
-	pi, err := w.api.V1PaymentIntents.Retrieve(t.Context(), paid.PaymentIntent, nil)
+	pi, err := w.api.V1PaymentIntents.Retrieve(t.Context(), paid.Payment, nil)
 	require.NoError(t, err)
 	require.EqualValues(t, 1499, pi.AmountReceived)
 	require.Equal(t, sdk.CurrencyEUR, pi.Currency)
@@ -267,7 +267,7 @@ func TestPendingRefundsAndTheirEnds(t *testing.T) {
 	paid := w.pay(t, w.open(t).ID, payCard)
 	var ids []string
 	for range 3 {
-		r, err := w.api.V1Refunds.Create(t.Context(), &sdk.RefundCreateParams{PaymentIntent: sdk.String(paid.PaymentIntent), Amount: sdk.Int64(500)})
+		r, err := w.api.V1Refunds.Create(t.Context(), &sdk.RefundCreateParams{PaymentIntent: sdk.String(paid.Payment), Amount: sdk.Int64(500)})
 		require.NoError(t, err)
 		require.Equal(t, sdk.RefundStatusPending, r.Status)
 		ids = append(ids, r.ID)
@@ -281,14 +281,14 @@ func TestPendingRefundsAndTheirEnds(t *testing.T) {
 	require.Error(t, err, "an end is an end")
 	ledger, err := w.control.Ledger(t.Context())
 	require.NoError(t, err)
-	sum := ledger.Totals["usd"]
+	sum := ledger.Totals["USD"]
 	require.EqualValues(t, 1500, sum.Charged)
 	require.EqualValues(t, 500, sum.Refunded, "two of three came back")
 	require.Equal(t, 1, sum.Refunds)
 	require.EqualValues(t, 73, sum.Fees)
 	require.EqualValues(t, 1500-500-73, sum.Net)
 	require.Equal(t, sum, ledger.Payments[0].Totals)
-	require.Equal(t, "order-1", ledger.Payments[0].ClientReferenceID)
+	require.Equal(t, "order-1", ledger.Payments[0].OrderID)
 	require.Equal(t, "attempt-1", ledger.Payments[0].AttemptID)
 	var net int64
 	for _, e := range ledger.Entries {
@@ -296,7 +296,7 @@ func TestPendingRefundsAndTheirEnds(t *testing.T) {
 	}
 	require.Equal(t, sum.Net, net)
 
-	again, err := w.api.V1Refunds.Create(t.Context(), &sdk.RefundCreateParams{PaymentIntent: sdk.String(paid.PaymentIntent)})
+	again, err := w.api.V1Refunds.Create(t.Context(), &sdk.RefundCreateParams{PaymentIntent: sdk.String(paid.Payment)})
 	require.NoError(t, err)
 	require.EqualValues(t, 1000, again.Amount, "what came back can be refunded again")
 	all, err := w.control.Refunds(t.Context())
@@ -318,7 +318,7 @@ func TestOrdersThatAreRefused(t *testing.T) {
 	require.Error(t, err)
 	_, err = w.control.Finish(t.Context(), w.open(t).ID, true)
 	require.Error(t, err)
-	_, err = w.control.RefundFromDashboard(t.Context(), twin.RefundOrder{Session: w.open(t).ID})
+	_, err = w.control.RefundFromDashboard(t.Context(), twin.RefundOrder{Ref: w.open(t).ID})
 	require.Error(t, err)
 }
 
@@ -331,7 +331,7 @@ func TestResetForgets(t *testing.T) {
 	require.NoError(t, w.control.Reset(t.Context()))
 	state, err := w.control.State(t.Context())
 	require.NoError(t, err)
-	require.Zero(t, state.Sessions)
+	require.Zero(t, state.Pages)
 	require.Zero(t, state.Counters.Events)
 	require.Empty(t, state.Faults.Rates)
 	require.Len(t, state.Endpoints, 1)

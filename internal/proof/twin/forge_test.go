@@ -60,7 +60,7 @@ func TestForgeriesAreRefusedByOurAdapter(t *testing.T) {
 	require.Len(t, twin.Forgeries, len(want))
 	for _, kind := range twin.Forgeries {
 		for _, from := range []twin.Forgery{
-			{Kind: kind, Session: open}, {Kind: kind, Session: open, Type: "payment_intent.succeeded"}, {Kind: kind, Event: completed},
+			{Kind: kind, Ref: open}, {Kind: kind, Ref: open, Type: "payment_intent.succeeded"}, {Kind: kind, Event: completed},
 		} {
 			f, err := w.control.Forge(t.Context(), from)
 			require.NoError(t, err, kind)
@@ -82,10 +82,10 @@ func TestForgeriesAreRefusedByOurAdapter(t *testing.T) {
 	require.Len(t, ledger.Payments, 1)
 
 	for _, bad := range []twin.Forgery{
-		{Kind: "polite", Session: open},
+		{Kind: "polite", Ref: open},
 		{Kind: twin.ForgeStale},
 		{Kind: twin.ForgeStale, Event: "evt_none"},
-		{Kind: twin.ForgeStale, Session: open, Type: "customer.created"},
+		{Kind: twin.ForgeStale, Ref: open, Type: "customer.created"},
 	} {
 		_, err := w.control.Forge(t.Context(), bad)
 		require.Error(t, err)

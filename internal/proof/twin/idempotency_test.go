@@ -151,7 +151,7 @@ func TestARefusalAfterWorkBeganIsKept(t *testing.T) {
 	w := start(t)
 	paid := w.pay(t, w.open(t).ID, payCard)
 	tooMuch := func() *sdk.RefundCreateParams {
-		p := &sdk.RefundCreateParams{PaymentIntent: sdk.String(paid.PaymentIntent), Amount: sdk.Int64(9999)}
+		p := &sdk.RefundCreateParams{PaymentIntent: sdk.String(paid.Payment), Amount: sdk.Int64(9999)}
 		p.SetIdempotencyKey("k")
 		return p
 	}

@@ -70,7 +70,7 @@ func TestThePaymentPage(t *testing.T) {
 	require.Contains(t, page, "https://shop.example/done?session_id="+s.ID)
 	ledger, err := w.control.Ledger(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, 1, ledger.Totals["usd"].Charges, "a second click takes no second payment")
+	require.Equal(t, 1, ledger.Totals["USD"].Charges, "a second click takes no second payment")
 
 	later := w.open(t)
 	status, _, to = press(t, later.URL, "delayed")
@@ -133,7 +133,7 @@ func TestTheControlPage(t *testing.T) {
 		return back.Query().Get("done") + back.Query().Get("problem")
 	}
 	s := w.open(t)
-	act := func(action string) string { return do("session", url.Values{"id": {s.ID}, "action": {action}}) }
+	act := func(action string) string { return do("page", url.Values{"id": {s.ID}, "action": {action}}) }
 	require.Contains(t, act("decline"), "declined")
 	require.Contains(t, act("delayed"), "processing")
 	require.Contains(t, act("arrives"), "paid")

@@ -18,6 +18,7 @@ import (
 	sdk "github.com/stripe/stripe-go/v85"
 
 	"proofroom/internal/proof/twin"
+	"proofroom/internal/proof/twin/stripe"
 )
 
 // stripesDescription is Stripe's own OpenAPI description of its API, as
@@ -243,8 +244,8 @@ func TestTheTwinTakesWhatStripeTakes(t *testing.T) {
 		"GET /v1/payment_intents/{id}":              "/v1/payment_intents/{intent}", "GET /v1/charges/{id}": "/v1/charges/{charge}",
 		"POST /v1/refunds": "/v1/refunds", "GET /v1/refunds": "/v1/refunds", "GET /v1/refunds/{id}": "/v1/refunds/{refund}",
 	}
-	require.Len(t, twin.Taken(), len(paths))
-	for route, taken := range twin.Taken() {
+	require.Len(t, stripe.Taken(), len(paths))
+	for route, taken := range stripe.Taken() {
 		method, _, _ := strings.Cut(route, " ")
 		op := doc.Paths.Find(paths[route]).GetOperation(method)
 		known := openapi3.Schemas{}

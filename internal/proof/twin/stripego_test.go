@@ -75,7 +75,7 @@ func TestStripesClientReadsAPayment(t *testing.T) {
 	require.Equal(t, sdk.CheckoutSessionPaymentStatusPaid, done.PaymentStatus)
 	require.Empty(t, done.URL)
 	pi := done.PaymentIntent
-	require.Equal(t, paid.PaymentIntent, pi.ID)
+	require.Equal(t, paid.Payment, pi.ID)
 	require.Equal(t, sdk.PaymentIntentStatusSucceeded, pi.Status)
 	require.EqualValues(t, 1500, pi.Amount)
 	require.EqualValues(t, 1500, pi.AmountReceived)
@@ -107,18 +107,18 @@ func TestStripesClientRefunds(t *testing.T) {
 	var ids []string
 	for _, amount := range []int64{100, 200, 300} {
 		r, err := w.api.V1Refunds.Create(t.Context(), &sdk.RefundCreateParams{
-			PaymentIntent: sdk.String(paid.PaymentIntent), Amount: sdk.Int64(amount), Metadata: map[string]string{"refund_request_id": "r"},
+			PaymentIntent: sdk.String(paid.Payment), Amount: sdk.Int64(amount), Metadata: map[string]string{"refund_request_id": "r"},
 		})
 		require.NoError(t, err)
 		require.Regexp(t, `^re_`, r.ID)
 		require.Equal(t, sdk.RefundStatusSucceeded, r.Status)
 		require.Equal(t, amount, r.Amount)
 		require.Equal(t, paid.Charge, r.Charge.ID)
-		require.Equal(t, paid.PaymentIntent, r.PaymentIntent.ID)
+		require.Equal(t, paid.Payment, r.PaymentIntent.ID)
 		require.Equal(t, map[string]string{"refund_request_id": "r"}, r.Metadata, "only what the request says")
 		ids = append([]string{r.ID}, ids...)
 	}
-	for _, list := range []*sdk.RefundListParams{{Charge: sdk.String(paid.Charge)}, {PaymentIntent: sdk.String(paid.PaymentIntent)}, {}} {
+	for _, list := range []*sdk.RefundListParams{{Charge: sdk.String(paid.Charge)}, {PaymentIntent: sdk.String(paid.Payment)}, {}} {
 		list.Limit = sdk.Int64(2)
 		list.AddExpand("data.payment_intent")
 		var found []string

@@ -72,7 +72,7 @@ func TestEventsOfEachStep(t *testing.T) {
 		"refunded from the dashboard, then failed": {func(t *testing.T, w *world) {
 			s := w.open(t).ID
 			w.pay(t, s, payCard)
-			r, err := w.control.RefundFromDashboard(t.Context(), twin.RefundOrder{Session: s, Amount: 500})
+			r, err := w.control.RefundFromDashboard(t.Context(), twin.RefundOrder{Ref: s, Amount: 500})
 			require.NoError(t, err)
 			require.Empty(t, r.Metadata)
 			r, err = w.control.MoveRefund(t.Context(), r.ID, "failed")
@@ -143,7 +143,7 @@ func TestDeliveriesAreRetriedUntilAcknowledged(t *testing.T) {
 	w.pay(t, s.ID, payCard)
 	w.quiet(t)
 	require.Len(t, w.hook.got, 5, "one event, sent until a 2xx came; a redirect is none")
-	deliveries, err := w.control.Deliveries(t.Context(), twin.DeliveryFilter{Session: s.ID})
+	deliveries, err := w.control.Deliveries(t.Context(), twin.DeliveryFilter{Ref: s.ID})
 	require.NoError(t, err)
 	require.Len(t, deliveries, 1, "the endpoint wants one type of event")
 	require.Equal(t, "acknowledged", deliveries[0].State)
@@ -232,7 +232,7 @@ func TestRedeliverManyTimesAtOnce(t *testing.T) {
 	s := w.open(t)
 	w.pay(t, s.ID, payCard)
 	w.quiet(t)
-	events, err := w.control.Events(t.Context(), twin.EventFilter{Session: s.ID, Type: "checkout.session.completed"})
+	events, err := w.control.Events(t.Context(), twin.EventFilter{Ref: s.ID, Type: "checkout.session.completed"})
 	require.NoError(t, err)
 	answers, err := w.control.Redeliver(t.Context(), events[0].ID, twin.Redelivery{Times: 50, URLs: []string{w.hook.url, other.url}})
 	require.NoError(t, err)

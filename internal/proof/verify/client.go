@@ -225,7 +225,7 @@ func (w *World) PayAll(ctx context.Context) error {
 
 // EventOf finds the event of a type that a payment made.
 func (w *World) EventOf(ctx context.Context, session, kind string) (string, error) {
-	events, err := w.Twin.Events(ctx, twin.EventFilter{Type: kind, Session: session})
+	events, err := w.Twin.Events(ctx, twin.EventFilter{Type: kind, Ref: session})
 	if err != nil {
 		return "", err
 	}

@@ -251,11 +251,11 @@ func (c *court) money() {
 		if p.Charges == 0 {
 			continue
 		}
-		charged[p.PaymentIntent] = p.Charged
-		orderID, err := uuid.Parse(p.ClientReferenceID)
+		charged[p.Payment] = p.Charged
+		orderID, err := uuid.Parse(p.OrderID)
 		o, known := c.orders[orderID]
 		if err != nil || !known {
-			c.find(CheckKnown, "the provider took %d for %q, which is no order", p.Charged, p.ClientReferenceID)
+			c.find(CheckKnown, "the provider took %d for %q, which is no order", p.Charged, p.OrderID)
 			continue
 		}
 		holds[orderID] += p.Charged - p.Refunded
@@ -263,13 +263,13 @@ func (c *court) money() {
 		if sameCurrency(o.Currency, p.Currency) && p.Charged >= o.Gross {
 			fitting[orderID]++
 		}
-		ours, ok := c.payments[p.PaymentIntent]
+		ours, ok := c.payments[p.Payment]
 		switch {
 		case !ok || !ours.Took:
-			c.find(CheckKnown, "the provider took %d by %s for order %s, and we do not know", p.Charged, p.PaymentIntent, orderID)
+			c.find(CheckKnown, "the provider took %d by %s for order %s, and we do not know", p.Charged, p.Payment, orderID)
 		case ours.OrderID != orderID || ours.Amount != p.Charged || !sameCurrency(ours.Currency, p.Currency):
 			c.find(CheckKnown, "payment %s of %d %s for order %s stands as %d %s for order %s",
-				p.PaymentIntent, p.Charged, p.Currency, orderID, ours.Amount, ours.Currency, ours.OrderID)
+				p.Payment, p.Charged, p.Currency, orderID, ours.Amount, ours.Currency, ours.OrderID)
 		}
 	}
 	for key, p := range c.payments {
@@ -300,7 +300,7 @@ func (c *court) refunds() {
 		if c.w.refunded[r.ID] || r.Status == "failed" || r.Status == "canceled" {
 			continue
 		}
-		requestID := r.Metadata["refund_request_id"]
+		requestID := r.RequestID
 		if _, ok := c.requests[requestID]; !ok {
 			c.find(CheckRefunds, "the provider gave %d back by %s, and nobody asked for it", r.Amount, r.ID)
 			continue
@@ -316,7 +316,7 @@ func (c *court) refunds() {
 
 func (c *court) undone(requestID string) bool {
 	return slices.ContainsFunc(c.given, func(r twin.RefundView) bool {
-		return r.Metadata["refund_request_id"] == requestID && (r.Status == "failed" || r.Status == "canceled")
+		return r.RequestID == requestID && (r.Status == "failed" || r.Status == "canceled")
 	})
 }
 

@@ -22,11 +22,11 @@ func trial() (*court, uuid.UUID) {
 	orderID, attemptID, requestID, buyer, photo := id.New(), id.New(), id.New(), id.New(), id.New()
 	c := &court{
 		w:    &World{refunded: map[string]bool{}},
-		paid: []twin.PaymentTotals{{PaymentIntent: "pi_1", ClientReferenceID: orderID.String(), Currency: "eur", Totals: twin.Totals{Charges: 1, Charged: 700, Refunded: 200}}},
+		paid: []twin.PaymentTotals{{Provider: "stripe", Payment: "pi_1", OrderID: orderID.String(), Currency: "eur", Totals: twin.Totals{Charges: 1, Charged: 700, Refunded: 200}}},
 		sessions: []twin.SessionView{{
 			ID: "cs_1", Status: "complete", ClientReferenceID: orderID.String(), Metadata: map[string]string{"attempt_id": attemptID.String()},
 		}},
-		given:      []twin.RefundView{{ID: "re_1", Status: "succeeded", Amount: 200, PaymentIntent: "pi_1", Metadata: map[string]string{"refund_request_id": requestID.String()}}},
+		given:      []twin.RefundView{{ID: "re_1", Status: "succeeded", Amount: 200, Payment: "pi_1", RequestID: requestID.String()}},
 		deliveries: []twin.DeliveryView{{Event: "evt_1", Type: "payment_intent.succeeded"}},
 		genuine:    map[string]string{"evt_1": "{}"},
 		orders:     map[uuid.UUID]dbOrder{orderID: {ID: orderID, BuyerID: buyer, State: "paid", Currency: "EUR", Gross: 500, Paid: true, Granted: 1, Photos: []uuid.UUID{photo}}},
@@ -68,7 +68,7 @@ func TestJudge(t *testing.T) {
 		check  string
 		change func(c *court, order uuid.UUID)
 	}{
-		"money for nobody":        {CheckKnown, func(c *court, _ uuid.UUID) { c.paid[0].ClientReferenceID = "" }},
+		"money for nobody":        {CheckKnown, func(c *court, _ uuid.UUID) { c.paid[0].OrderID = "" }},
 		"money nobody noticed":    {CheckKnown, func(c *court, _ uuid.UUID) { delete(c.payments, "pi_1") }},
 		"another amount":          {CheckKnown, func(c *court, _ uuid.UUID) { c.paid[0].Charged++ }},
 		"money that never came":   {CheckReal, func(c *court, _ uuid.UUID) { c.payments["pi_2"] = dbPayment{Took: true} }},

@@ -131,11 +131,11 @@ func TestRequestsFitStripesDescription(t *testing.T) {
 	paid := s.pay(t, page.Ref, twin.PayRequest{})
 	_, err = s.FetchCheckout(t.Context(), page.Ref)
 	require.NoError(t, err)
-	facts, err := s.Refund(t.Context(), payment.RefundRequest{RequestID: uuid.New(), PaymentID: paid.PaymentIntent, Amount: 100, Currency: "USD"})
+	facts, err := s.Refund(t.Context(), payment.RefundRequest{RequestID: uuid.New(), PaymentID: paid.Payment, Amount: 100, Currency: "USD"})
 	require.NoError(t, err)
 	_, err = s.Refund(t.Context(), payment.RefundRequest{RequestID: uuid.New(), PaymentID: paid.Charge, Amount: 100, Currency: "USD"})
 	require.NoError(t, err)
-	for _, id := range []string{page.Ref, paid.PaymentIntent, paid.Charge, facts[0].RefundID} {
+	for _, id := range []string{page.Ref, paid.Payment, paid.Charge, facts[0].RefundID} {
 		_, err = s.Fetch(t.Context(), payment.Pointer{ObjectID: id})
 		require.NoError(t, err)
 	}

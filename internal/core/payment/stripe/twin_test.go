@@ -116,7 +116,7 @@ func TestCheckoutFromOpenToPaid(t *testing.T) {
 	require.Equal(t, "https://shop.example/done?session_id="+page.Ref, paid.Redirect)
 	want := payment.Checkout{
 		Ref: page.Ref, ExpiresAt: page.ExpiresAt,
-		Facts: []payment.Observation{attemptOf(in, page.Ref, "succeeded"), paymentOf(in, paid.PaymentIntent, "succeeded")},
+		Facts: []payment.Observation{attemptOf(in, page.Ref, "succeeded"), paymentOf(in, paid.Payment, "succeeded")},
 	}
 	found, err := s.FetchCheckout(t.Context(), page.Ref)
 	require.NoError(t, err)
@@ -126,7 +126,7 @@ func TestCheckoutFromOpenToPaid(t *testing.T) {
 	require.Equal(t, want, closed, "closing a paid page tells that it is paid")
 	require.Equal(t, want, s.create(t, in), "so does opening it again, although the stored answer says open")
 
-	for _, id := range []string{page.Ref, paid.PaymentIntent} {
+	for _, id := range []string{page.Ref, paid.Payment} {
 		facts, err := s.Fetch(t.Context(), payment.Pointer{ObjectID: id})
 		require.NoError(t, err)
 		require.Contains(t, facts, want.Facts[1], "every way states the same payment")
@@ -150,7 +150,7 @@ func TestCheckoutClosedAndExpired(t *testing.T) {
 	paid := s.pay(t, page.Ref, twin.PayRequest{Force: true})
 	found, err := s.FetchCheckout(t.Context(), page.Ref)
 	require.NoError(t, err)
-	require.Equal(t, []payment.Observation{attemptOf(in, page.Ref, "succeeded"), paymentOf(in, paid.PaymentIntent, "succeeded")}, found.Facts)
+	require.Equal(t, []payment.Observation{attemptOf(in, page.Ref, "succeeded"), paymentOf(in, paid.Payment, "succeeded")}, found.Facts)
 
 	_, err = s.FetchCheckout(t.Context(), "cs_test_none")
 	require.ErrorIs(t, err, payment.ErrNotFound)
@@ -168,13 +168,13 @@ func TestCheckoutByBankTransfer(t *testing.T) {
 		found, err := s.FetchCheckout(t.Context(), page.Ref)
 		require.NoError(t, err)
 		require.False(t, found.Open)
-		require.Equal(t, []payment.Observation{attemptOf(in, page.Ref, "processing"), paymentOf(in, begun.PaymentIntent, "pending")}, found.Facts)
+		require.Equal(t, []payment.Observation{attemptOf(in, page.Ref, "processing"), paymentOf(in, begun.Payment, "pending")}, found.Facts)
 		_, err = s.control.Finish(t.Context(), page.Ref, arrives)
 		require.NoError(t, err)
 		found, err = s.FetchCheckout(t.Context(), page.Ref)
 		require.NoError(t, err)
 		end := map[bool][2]string{true: {"succeeded", "succeeded"}, false: {"failed", "failed"}}[arrives]
-		require.Equal(t, []payment.Observation{attemptOf(in, page.Ref, end[0]), paymentOf(in, begun.PaymentIntent, end[1])}, found.Facts,
+		require.Equal(t, []payment.Observation{attemptOf(in, page.Ref, end[0]), paymentOf(in, begun.Payment, end[1])}, found.Facts,
 			"the page looks the same; its payment tells the end")
 	}
 }
@@ -188,21 +188,21 @@ func TestADeclinedCardEndsNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, found.Open)
 	require.Empty(t, found.Facts)
-	facts, err := s.Fetch(t.Context(), payment.Pointer{ObjectID: no.PaymentIntent})
+	facts, err := s.Fetch(t.Context(), payment.Pointer{ObjectID: no.Payment})
 	require.NoError(t, err)
-	require.Equal(t, []payment.Observation{paymentOf(in, no.PaymentIntent, "failed")}, facts)
+	require.Equal(t, []payment.Observation{paymentOf(in, no.Payment, "failed")}, facts)
 }
 
 func TestRefunds(t *testing.T) {
 	t.Parallel()
 	s, in := open(t), checkout()
 	paid := s.pay(t, s.create(t, in).Ref, twin.PayRequest{})
-	half := payment.RefundRequest{RequestID: uuid.New(), PaymentID: paid.PaymentIntent, Amount: 700, Currency: "USD"}
+	half := payment.RefundRequest{RequestID: uuid.New(), PaymentID: paid.Payment, Amount: 700, Currency: "USD"}
 	facts, err := s.Refund(t.Context(), half)
 	require.NoError(t, err)
 	require.Len(t, facts, 1)
 	first := facts[0].RefundID
-	require.Equal(t, refundOf(first, paid.PaymentIntent, "succeeded", half.RequestID, 700), facts[0])
+	require.Equal(t, refundOf(first, paid.Payment, "succeeded", half.RequestID, 700), facts[0])
 
 	again, err := s.Refund(t.Context(), half)
 	require.NoError(t, err)
@@ -222,16 +222,16 @@ func TestRefunds(t *testing.T) {
 	require.ErrorAs(t, err, &rejected)
 	ledger, err := s.control.Ledger(t.Context())
 	require.NoError(t, err)
-	require.EqualValues(t, 1400, ledger.Totals["usd"].Refunded)
+	require.EqualValues(t, 1400, ledger.Totals["USD"].Refunded)
 
-	payer := paymentOf(in, paid.PaymentIntent, "succeeded")
+	payer := paymentOf(in, paid.Payment, "succeeded")
 	want := []payment.Observation{
 		payer,
-		refundOf(second, paid.PaymentIntent, "succeeded", equal.RequestID, 700),
-		refundOf(first, paid.PaymentIntent, "succeeded", half.RequestID, 700),
+		refundOf(second, paid.Payment, "succeeded", equal.RequestID, 700),
+		refundOf(first, paid.Payment, "succeeded", half.RequestID, 700),
 	}
 	for _, p := range []payment.Pointer{
-		{EventType: "charge.refunded", ObjectID: paid.Charge}, {ObjectID: paid.PaymentIntent},
+		{EventType: "charge.refunded", ObjectID: paid.Charge}, {ObjectID: paid.Payment},
 	} {
 		facts, err = s.Fetch(t.Context(), p)
 		require.NoError(t, err)
@@ -251,7 +251,7 @@ func TestRefunds(t *testing.T) {
 	byCharge := payment.RefundRequest{RequestID: uuid.New(), PaymentID: paid.Charge, Amount: 100, Currency: "USD"}
 	facts, err = s.Refund(t.Context(), byCharge)
 	require.NoError(t, err)
-	require.Equal(t, paid.PaymentIntent, facts[0].PaymentID)
+	require.Equal(t, paid.Payment, facts[0].PaymentID)
 
 	for _, id := range []string{"pi_none", "ch_none", "re_none"} {
 		_, err = s.Fetch(t.Context(), payment.Pointer{ObjectID: id})
@@ -270,7 +270,7 @@ func TestManyRefundsAreAllListed(t *testing.T) {
 	paid := s.pay(t, s.create(t, in).Ref, twin.PayRequest{})
 	seen := map[string]bool{}
 	for range 120 {
-		v, err := s.control.RefundFromDashboard(t.Context(), twin.RefundOrder{Charge: paid.Charge, Amount: 100})
+		v, err := s.control.RefundFromDashboard(t.Context(), twin.RefundOrder{Payment: paid.Charge, Amount: 100})
 		require.NoError(t, err)
 		seen[v.ID] = true
 	}
@@ -314,7 +314,7 @@ func TestUnknownOutcomes(t *testing.T) {
 		require.Equal(t, s.pages(t)[1].ID, page.Ref)
 
 		paid := s.pay(t, page.Ref, twin.PayRequest{})
-		refund := payment.RefundRequest{RequestID: uuid.New(), PaymentID: paid.PaymentIntent, Amount: 1500, Currency: "USD"}
+		refund := payment.RefundRequest{RequestID: uuid.New(), PaymentID: paid.Payment, Amount: 1500, Currency: "USD"}
 		s.shoot(t, c.fault)
 		_, err = s.Refund(t.Context(), refund)
 		unknown(t, err)
@@ -322,13 +322,13 @@ func TestUnknownOutcomes(t *testing.T) {
 		require.NoError(t, err)
 		ledger, err := s.control.Ledger(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, 1, ledger.Totals["usd"].Refunds, c.fault)
+		require.Equal(t, 1, ledger.Totals["USD"].Refunds, c.fault)
 
 		for _, ask := range []func() error{
 			func() error { _, err := s.FetchCheckout(t.Context(), page.Ref); return err },
 			func() error { _, err := s.CloseCheckout(t.Context(), page.Ref, ""); return err },
 			func() error {
-				_, err := s.Fetch(t.Context(), payment.Pointer{ObjectID: paid.PaymentIntent})
+				_, err := s.Fetch(t.Context(), payment.Pointer{ObjectID: paid.Payment})
 				return err
 			},
 		} {

@@ -131,7 +131,7 @@ func twoTabs(ctx context.Context, w *verify.World, hold *verify.Barrier, racers 
 		if err != nil {
 			return err
 		}
-		event, err := w.EventOf(ctx, paid.Session.ID, "payment_intent.succeeded")
+		event, err := w.EventOf(ctx, paid.Page.Ref, "payment_intent.succeeded")
 		if err != nil {
 			return err
 		}
@@ -203,7 +203,7 @@ func paidAgain(ctx context.Context, w *verify.World, hold *verify.Barrier, racer
 	if err != nil {
 		return err
 	}
-	events, err := bothEvents(ctx, w, paid.Session.ID)
+	events, err := bothEvents(ctx, w, paid.Page.Ref)
 	if err == nil {
 		err = meet(ctx, w, hold, events, racers)
 	}
@@ -257,7 +257,7 @@ func finalise(ctx context.Context, w *verify.World, hold *verify.Barrier) error 
 	if err != nil {
 		return err
 	}
-	events, err := bothEvents(ctx, w, paid.Session.ID)
+	events, err := bothEvents(ctx, w, paid.Page.Ref)
 	if err != nil {
 		return err
 	}

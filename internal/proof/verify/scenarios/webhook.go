@@ -32,7 +32,7 @@ var w01 = verify.Scenario{
 				return err
 			}
 			kind := []string{"checkout.session.completed", "payment_intent.succeeded"}[round%2]
-			event, err := w.EventOf(ctx, paid.Session.ID, kind)
+			event, err := w.EventOf(ctx, paid.Page.Ref, kind)
 			if err != nil {
 				return err
 			}
@@ -184,7 +184,7 @@ func claimed(ctx context.Context, w *verify.World) error {
 			if err != nil {
 				return err
 			}
-			if err := forge(ctx, w, twin.Forgery{Kind: kind, Session: page.ID, Type: event}); err != nil {
+			if err := forge(ctx, w, twin.Forgery{Kind: kind, Ref: page.ID, Type: event}); err != nil {
 				return err
 			}
 		}
@@ -205,7 +205,7 @@ func usurped(ctx context.Context, w *verify.World) error {
 	if err != nil {
 		return err
 	}
-	event, err := w.EventOf(ctx, paid.Session.ID, "checkout.session.completed")
+	event, err := w.EventOf(ctx, paid.Page.Ref, "checkout.session.completed")
 	if err != nil {
 		return err
 	}
@@ -257,7 +257,7 @@ var w07 = verify.Scenario{
 			if err != nil {
 				return err
 			}
-			if err := together(ctx, w, orderID, paid.Session.ID); err != nil {
+			if err := together(ctx, w, orderID, paid.Page.Ref); err != nil {
 				return err
 			}
 			w.Count(verify.Rounds, 1)

@@ -1,12 +1,14 @@
-package twin
+package stripe
 
 import (
 	"fmt"
 	"slices"
 	"time"
+
+	"proofroom/internal/proof/twin/host"
 )
 
-// refund is money given back. Twin.mu guards it.
+// refund is money given back. The host's lock guards it.
 type refund struct {
 	seq      int
 	id       string
@@ -108,8 +110,8 @@ func executed(e *apiError) *apiError {
 	return e
 }
 
-// refund gives money back and says so. t.mu is held.
-func (t *Twin) refund(ch *charge, amount int64, reason string, metadata map[string]string, cause *call, forced []Fault) (*refund, *apiError) {
+// refund gives money back and says so. The lock is held.
+func (t *Twin) refund(ch *charge, amount int64, reason string, metadata map[string]string, cause *call, forced []host.Fault) (*refund, *apiError) {
 	left := ch.amount - ch.refunded
 	switch {
 	case left == 0:
@@ -127,15 +129,15 @@ func (t *Twin) refund(ch *charge, amount int64, reason string, metadata map[stri
 		prefix = "pyr_"
 	}
 	r := &refund{
-		seq: len(t.refundSeq) + 1, id: newID(prefix), created: t.now(), amount: amount, currency: ch.currency,
+		seq: len(t.refundSeq) + 1, id: host.NewID(prefix), created: t.host.Now(), amount: amount, currency: ch.currency,
 		status: "pending", reason: reason, metadata: metadata, charge: ch,
 	}
 	t.refunds[r.id] = r
 	t.refundSeq = append(t.refundSeq, r)
 	ch.refunds = append([]*refund{r}, ch.refunds...)
 	ch.refunded += amount
-	r.txn = t.post(EntryRefund, r.id, -amount, ch)
-	pending := t.faults.hits(RefundPending, fmt.Sprintf("refund#%d", r.seq))
+	r.txn = t.post(host.EntryRefund, r.id, -amount, ch)
+	pending := t.host.Hits(host.RefundPending, fmt.Sprintf("refund#%d", r.seq))
 	if !pending {
 		r.status = "succeeded"
 	}
@@ -145,22 +147,20 @@ func (t *Twin) refund(ch *charge, amount int64, reason string, metadata map[stri
 	if !pending {
 		step.emit("refund.updated", t.renderRefund(r, nil))
 	}
-	step.send()
+	step.Send()
 	return r, nil
 }
 
-// moveRefund gives a refund its end: succeeded, failed or canceled. A refund
+// MoveRefund gives a refund its end: succeeded, failed or canceled. A refund
 // that failed or was canceled brings the money back; one that had succeeded can
 // still fail, as a closed account shows only later.
-func (t *Twin) moveRefund(id, to string, forced []Fault) (RefundView, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (t *Twin) MoveRefund(id, to string, forced []host.Fault) (host.RefundView, error) {
 	r, ok := t.refunds[id]
 	if !ok {
-		return RefundView{}, missingObject("refund", id)
+		return host.RefundView{}, host.Missing("refund", id)
 	}
-	if err := checkEventFaults(forced); err != nil {
-		return RefundView{}, err
+	if err := host.CheckEventFaults(forced); err != nil {
+		return host.RefundView{}, err
 	}
 	allowed := map[string][]string{
 		"pending":         {"succeeded", "failed", "canceled", "requires_action"},
@@ -168,13 +168,13 @@ func (t *Twin) moveRefund(id, to string, forced []Fault) (RefundView, error) {
 		"succeeded":       {"failed"},
 	}
 	if !slices.Contains(allowed[r.status], to) {
-		return RefundView{}, conflict("the refund %s is %s and cannot become %q", id, r.status, to)
+		return host.RefundView{}, host.Conflict("the refund %s is %s and cannot become %q", id, r.status, to)
 	}
 	r.status = to
 	ch := r.charge
 	if to == "failed" || to == "canceled" {
 		ch.refunded -= r.amount
-		r.failureTxn = t.post(EntryRefundFailure, r.id, r.amount, ch)
+		r.failureTxn = t.post(host.EntryRefundFailure, r.id, r.amount, ch)
 	}
 	step := t.begin(ch.intent.session, nil, forced)
 	if to == "failed" {
@@ -182,51 +182,49 @@ func (t *Twin) moveRefund(id, to string, forced []Fault) (RefundView, error) {
 	}
 	step.emit("refund.updated", t.renderRefund(r, nil))
 	step.emit("charge.refund.updated", t.renderRefund(r, nil))
-	step.send()
+	step.Send()
 	return viewRefund(r), nil
 }
 
-// refundFromDashboard gives money back from the provider's side: nobody asked
-// through the API, so nothing of the client's is on it.
-func (t *Twin) refundFromDashboard(q RefundOrder) (RefundView, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err := checkEventFaults(q.Faults); err != nil {
-		return RefundView{}, err
+// Refund gives money back from Stripe's side: nobody asked through the API, so
+// nothing of the client's is on it.
+func (t *Twin) Refund(q host.RefundOrder) (host.RefundView, error) {
+	if err := host.CheckEventFaults(q.Faults); err != nil {
+		return host.RefundView{}, err
 	}
-	name, id := "payment_intent", q.PaymentIntent
-	switch {
-	case q.Charge != "":
-		name, id = "charge", q.Charge
-	case q.Session != "":
-		s, ok := t.sessions[q.Session]
+	name, id := "payment_intent", q.Payment
+	if t.charges[id] != nil {
+		name = "charge"
+	}
+	if id == "" {
+		s, ok := t.sessions[q.Ref]
 		if !ok {
-			return RefundView{}, missingObject("session", q.Session)
+			return host.RefundView{}, host.Missing("session", q.Ref)
 		}
 		if s.intent == nil {
-			return RefundView{}, conflict("the session %s was never paid", q.Session)
+			return host.RefundView{}, host.Conflict("the session %s was never paid", q.Ref)
 		}
 		id = s.intent.id
 	}
 	ch, err := t.refundable(params{values: map[string]string{name: id}})
 	if err != nil {
-		return RefundView{}, conflict("%s", err.Message)
+		return host.RefundView{}, host.Conflict("%s", err.Message)
 	}
-	amount := q.Amount
+	amount := wire(ch.currency, q.Amount)
 	if amount == 0 {
 		amount = ch.amount - ch.refunded
 	}
 	r, err := t.refund(ch, amount, "", map[string]string{}, nil, q.Faults)
 	if err != nil {
-		return RefundView{}, conflict("%s", err.Message)
+		return host.RefundView{}, host.Conflict("%s", err.Message)
 	}
 	return viewRefund(r), nil
 }
 
 func (t *Twin) getRefund(c *call) (object, *apiError) {
-	r, ok := t.refunds[c.id]
+	r, ok := t.refunds[c.ID()]
 	if !ok {
-		return nil, noSuch("refund", c.id, "refund")
+		return nil, noSuch("refund", c.ID(), "refund")
 	}
 	expand := c.params.expand()
 	return t.renderRefund(r, expand), expand.check("charge", "payment_intent")

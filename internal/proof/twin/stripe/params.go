@@ -1,4 +1,4 @@
-package twin
+package stripe
 
 import (
 	"fmt"

@@ -1,14 +1,13 @@
-package twin
+package stripe
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
+
+	"proofroom/internal/proof/twin/host"
 )
 
 // Kinds of forgeries. Each differs from a genuine webhook in one thing.
@@ -33,78 +32,34 @@ var Forgeries = []string{
 	ForgeBOM, ForgeOtherAccount, ForgeLiveMode, ForgeOtherBody,
 }
 
-// Forgery orders a webhook that the provider never made.
-type Forgery struct {
-	Kind string `json:"kind"`
-	// Event is a genuine event to start from. Without it the forgery claims that
-	// Session was paid.
-	Event   string `json:"event,omitempty"`
-	Session string `json:"session,omitempty"`
-	// Type is the event type claimed for a session: checkout.session.completed
-	// (the default) or payment_intent.succeeded.
-	Type string `json:"type,omitempty"`
-	// URL is where it goes; empty: the first endpoint.
-	URL string `json:"url,omitempty"`
-	// Secret is the endpoint's, where the URL is not one that the twin knows.
-	Secret string `json:"secret,omitempty"`
-}
+// Forgeries lists every kind.
+func (t *Twin) Forgeries() []string { return Forgeries }
 
-// Forged is what a forgery was answered.
-type Forged struct {
-	Kind  string `json:"kind"`
-	Event string `json:"event"`
-	Delivered
-}
-
-// forge sends a forged webhook once.
-func (t *Twin) forge(ctx context.Context, f Forgery) (Forged, error) {
-	if !slices.Contains(Forgeries, f.Kind) {
-		return Forged{}, badRequest("there is no forgery %q; there are %v", f.Kind, Forgeries)
-	}
-	t.mu.Lock()
-	endpoints := t.endpoints
+// Forge makes a forged webhook.
+func (t *Twin) Forge(f host.Forgery, e host.Endpoint, at time.Time) (host.Fake, error) {
 	id, body, err := t.forgedBody(f)
-	t.mu.Unlock()
 	if err != nil {
-		return Forged{}, err
+		return host.Fake{}, err
 	}
-	url := f.URL
-	if url == "" {
-		if len(endpoints) == 0 {
-			return Forged{}, badRequest("there is no endpoint; name a URL")
-		}
-		url = endpoints[0].URL
-	}
-	secret := f.Secret
-	if secret == "" {
-		secret = secretFor(endpoints, url)
-	}
-	body, signature := spoil(f.Kind, body, secret, t.signingTime())
-	out := Forged{Kind: f.Kind, Event: id, Delivered: Delivered{url, t.post1(ctx, url, body, signature)}}
-	t.mu.Lock()
-	t.counters.Forged++
-	t.mu.Unlock()
-	return out, nil
+	body, signature := spoil(f.Kind, body, e.Secret, at)
+	return host.Fake{EventID: id, Body: body, Header: headers(signature)}, nil
 }
 
-// forgedBody is the body to spoil, with its event's id. t.mu is held.
-func (t *Twin) forgedBody(f Forgery) (string, []byte, error) {
+// forgedBody is the body to spoil, with its event's id. The lock is held.
+func (t *Twin) forgedBody(f host.Forgery) (string, []byte, error) {
 	if f.Event != "" {
-		ev, ok := t.events[f.Event]
-		if !ok {
-			return "", nil, missingObject("event", f.Event)
-		}
-		return ev.id, ev.body, nil
+		body, err := t.host.EventBody(f.Event)
+		return f.Event, body, err
 	}
-	s, ok := t.sessions[f.Session]
+	s, ok := t.sessions[f.Ref]
 	if !ok {
-		return "", nil, missingObject("session", f.Session)
+		return "", nil, host.Missing("session", f.Ref)
 	}
 	// What the session would look like, had it been paid.
 	paid := *s
 	paid.status, paid.paymentStatus = "complete", "paid"
 	paid.intent = &intent{
-		id: newID("pi_"), created: t.now(), amount: s.amount, received: s.amount, currency: s.currency, status: "succeeded",
+		id: host.NewID("pi_"), created: t.host.Now(), amount: s.amount, received: s.amount, currency: s.currency, status: "succeeded",
 		metadata: s.intentMetadata, transferGroup: s.transferGroup, session: &paid,
 	}
 	obj := t.renderSession(&paid, nil)
@@ -116,22 +71,10 @@ func (t *Twin) forgedBody(f Forgery) (string, []byte, error) {
 	case "payment_intent.succeeded":
 		obj = t.renderIntent(paid.intent, nil)
 	default:
-		return "", nil, badRequest("a forgery claims checkout.session.completed or payment_intent.succeeded, not %q", kind)
+		return "", nil, host.BadRequest("a forgery claims checkout.session.completed or payment_intent.succeeded, not %q", kind)
 	}
-	id := newID("evt_")
-	envelope := object{
-		"id": id, "object": "event", "api_version": t.cfg.APIVersion, "created": time.Now().Add(t.signOffset).Unix(),
-		"data": object{"object": obj}, "livemode": false, "pending_webhooks": 1,
-		"request": object{"id": nil, "idempotency_key": nil}, "type": kind,
-	}
-	if t.cfg.Account != "" {
-		envelope["account"] = t.cfg.Account
-	}
-	body, err := json.MarshalIndent(envelope, "", "  ")
-	if err != nil {
-		return "", nil, fmt.Errorf("encode a forgery: %w", err)
-	}
-	return id, body, nil
+	id := host.NewID("evt_")
+	return id, t.envelope(id, kind, t.host.SigningTime(), obj, nil), nil
 }
 
 var amounts = regexp.MustCompile(`("amount(?:_total|_subtotal|_received|_captured|_refunded)?": )(\d+)`)
@@ -140,7 +83,7 @@ var amounts = regexp.MustCompile(`("amount(?:_total|_subtotal|_received|_capture
 func spoil(kind string, body []byte, secret string, now time.Time) ([]byte, string) {
 	body = bytes.Clone(body)
 	right := sign(now, body, secret)
-	wrong := func(b []byte) string { return sign(now, b, "whsec_"+randomText(32)) }
+	wrong := func(b []byte) string { return sign(now, b, "whsec_"+host.RandomText(32)) }
 	const tooFar = 301 * time.Second
 	switch kind {
 	case ForgeWrongSecret:

@@ -1,4 +1,4 @@
-package twin
+package host
 
 import (
 	"crypto/sha256"
@@ -32,14 +32,20 @@ const (
 	Slow Fault = "slow"
 )
 
-// Faults of sessions and refunds.
+// Faults of pages, payments and refunds.
 const (
-	// PayExpired: a closed session can still be paid.
+	// PayExpired: a closed page can still be paid.
 	PayExpired Fault = "pay_expired"
 	// Decline: the first card is declined.
 	Decline Fault = "decline"
 	// RefundPending: a refund stays pending until it is told otherwise.
 	RefundPending Fault = "refund_pending"
+	// CapturePending: a capture of PayPal's stays pending.
+	CapturePending Fault = "capture_pending"
+	// CaptureDeclined: a capture of PayPal's is declined for good.
+	CaptureDeclined Fault = "capture_declined"
+	// CaptureDenied: a capture of PayPal's is pending first and then denied.
+	CaptureDenied Fault = "capture_denied"
 )
 
 // Faults of events.
@@ -52,14 +58,15 @@ const (
 	DelayEvent Fault = "delay"
 	// Drop: an event is never sent.
 	Drop Fault = "drop"
-	// Silence: no event of one step of a session is ever sent.
+	// Silence: no event of one step of a page is ever sent.
 	Silence Fault = "silence"
 )
 
 // Faults lists every fault.
 var Faults = []Fault{
 	CutReply, ErrorAfter, ErrorBefore, ForgetKey, RateLimit, LockTimeout, Slow,
-	PayExpired, Decline, RefundPending, Duplicate, Reorder, DelayEvent, Drop, Silence,
+	PayExpired, Decline, RefundPending, CapturePending, CaptureDeclined, CaptureDenied,
+	Duplicate, Reorder, DelayEvent, Drop, Silence,
 }
 
 // Rates is the share of objects that suffer each fault, 0 to 1.
@@ -83,7 +90,7 @@ func (r Rates) check() error {
 // Shot orders a fault for the next requests of a route.
 type Shot struct {
 	// Route is a method and pattern as counters show them, such as
-	// "POST /v1/checkout/sessions"; "*" is any route.
+	// "POST /v1/checkout/sessions"; "*" is any route of any provider.
 	Route string `json:"route"`
 	Fault Fault  `json:"fault"`
 	// Times is how many requests suffer it; 0 is one.
@@ -94,7 +101,7 @@ type Shot struct {
 	Millis int `json:"millis,omitempty"`
 }
 
-// faults is what is ordered. Twin.mu guards it.
+// faults is what is ordered. Host.mu guards it.
 type faults struct {
 	seed  uint64
 	rates Rates
@@ -174,7 +181,63 @@ func (o *ordered) set(fault Fault, slow time.Duration) {
 	}
 }
 
-// requestFault reports whether a fault is one of answers to requests.
-func requestFault(f Fault) bool {
+// Hits decides a random fault of what, an object in its own order such as
+// "paypal page#3": the same way each time for one seed. The lock is held.
+func (h *Host) Hits(f Fault, what string) bool { return h.faults.hits(f, what) }
+
+// Draw is a number in [0, 1) that belongs to the seed, a fault and what. The lock
+// is held.
+func (h *Host) Draw(f Fault, what string) float64 { return h.faults.draw(f, what) }
+
+// SetFaults replaces the seed, the rates and the shots that are left.
+func (h *Host) SetFaults(in FaultSettings) (FaultSettings, error) {
+	if err := in.Rates.check(); err != nil {
+		return in, BadRequest("%v", err)
+	}
+	var shots []*Shot
+	for _, s := range in.Shots {
+		if err := checkShot(&s); err != nil {
+			return in, err
+		}
+		shots = append(shots, &s)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.faults = newFaults(in.Seed, in.Rates)
+	h.faults.shots = shots
+	return in, nil
+}
+
+// Shoot orders a fault for the next requests of a route.
+func (h *Host) Shoot(s Shot) error {
+	if err := checkShot(&s); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.faults.shots = append(h.faults.shots, &s)
+	return nil
+}
+
+func checkShot(s *Shot) error {
+	if s.Route == "" || !OfRequests(s.Fault) || s.Times < 0 || s.Skip < 0 || s.Millis < 0 {
+		return BadRequest("a shot needs a route or * and one of cut_reply, error_after, error_before, forget_key, rate_limit, lock_timeout, slow")
+	}
+	s.Times = max(s.Times, 1)
+	return nil
+}
+
+// CheckEventFaults refuses forced faults that are none of events.
+func CheckEventFaults(forced []Fault) error {
+	for _, f := range forced {
+		if !slices.Contains([]Fault{Duplicate, Reorder, DelayEvent, Drop, Silence}, f) {
+			return BadRequest("%q is no fault of events; there are duplicate, reorder, delay, drop and silence", f)
+		}
+	}
+	return nil
+}
+
+// OfRequests reports whether a fault is one of answers to requests.
+func OfRequests(f Fault) bool {
 	return slices.Contains([]Fault{CutReply, ErrorAfter, ErrorBefore, ForgetKey, RateLimit, LockTimeout, Slow}, f)
 }

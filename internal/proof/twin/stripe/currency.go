@@ -1,8 +1,10 @@
-package twin
+package stripe
 
 import (
 	"fmt"
 	"strings"
+
+	"proofroom/internal/proof/twin/host"
 )
 
 // The provider's own table of currencies. It is written down a second time on
@@ -68,16 +70,29 @@ func checkTotal(currency string, total int64) *apiError {
 	return nil
 }
 
-// display writes an amount as a person reads it: 12.50 USD.
-func display(currency string, amount int64) string {
-	code := strings.ToUpper(currency)
+// minor converts Stripe's units into minor units of ISO 4217.
+func minor(currency string, units int64) int64 {
 	switch {
-	case zeroDecimal[currency]:
-		return fmt.Sprintf("%d %s", amount, code)
-	case threeDecimal[currency]:
-		return fmt.Sprintf("%d.%03d %s", amount/1000, amount%1000, code)
 	case wholeOnly[currency]:
-		return fmt.Sprintf("%d %s", amount/100, code)
+		return units / 100
+	case currency == "mga": // Stripe has no hundredths of it, ISO 4217 does
+		return units * 100
 	}
-	return fmt.Sprintf("%d.%02d %s", amount/100, amount%100, code)
+	return units
+}
+
+// wire converts minor units of ISO 4217 into Stripe's units.
+func wire(currency string, minor int64) int64 {
+	switch {
+	case wholeOnly[currency]:
+		return minor * 100
+	case currency == "mga":
+		return minor / 100
+	}
+	return minor
+}
+
+// show writes an amount as a person reads it: 12.50 USD.
+func show(currency string, units int64) string {
+	return host.Show(strings.ToUpper(currency), minor(currency, units))
 }

@@ -1,4 +1,4 @@
-package twin
+package stripe
 
 import (
 	"fmt"
@@ -6,9 +6,11 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"proofroom/internal/proof/twin/host"
 )
 
-// session is a hosted payment page. Twin.mu guards it.
+// session is a hosted payment page. The host's lock guards it.
 type session struct {
 	seq             int // its place among all sessions, from 1
 	id              string
@@ -30,14 +32,15 @@ type session struct {
 	intentMetadata map[string]string
 	transferGroup  string
 	description    string
-	intent         *intent
-	declined       bool // the ordered decline has happened
+	intent         *intent   // the latest
+	intents        []*intent // all, oldest first
+	declined       bool      // the ordered decline has happened
 
-	steps       int            // actions that made events
-	eventCount  map[string]int // events by type
-	held        []*event       // events that wait for a later one
-	deliveredAt int            // highest seq of an event that arrived
+	source *host.Source
 }
+
+// name is how chance knows a session.
+func (s *session) name() string { return fmt.Sprintf("session#%d", s.seq) }
 
 type line struct {
 	id, price, product, name string
@@ -68,7 +71,7 @@ var sessionEndpoints = []endpoint{
 }
 
 func (t *Twin) createSession(c *call) (object, *apiError) {
-	s, err := readSession(c.params, t.now())
+	s, err := readSession(c.params, t.host.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -76,13 +79,10 @@ func (t *Twin) createSession(c *call) (object, *apiError) {
 	if err := expand.check("line_items", "payment_intent"); err != nil {
 		return nil, err
 	}
-	s.id = "cs_test_" + randomText(58)
+	s.id = "cs_test_" + host.RandomText(58)
 	s.seq = len(t.bySeq) + 1
-	base := t.cfg.PublicURL
-	if base == "" {
-		base = "http://" + c.host
-	}
-	s.url = base + "/pay/" + s.id
+	s.source = host.NewSource(host.Stripe, s.id, s.name())
+	s.url = t.host.Base(c.Request.Host) + "/pay/" + s.id
 	t.bySeq = append(t.bySeq, s)
 	t.sessions[s.id] = s
 	t.soonest = earlier(t.soonest, s.expiresAt)
@@ -90,7 +90,7 @@ func (t *Twin) createSession(c *call) (object, *apiError) {
 }
 
 func readSession(p params, now time.Time) (*session, *apiError) {
-	s := &session{created: now, status: "open", paymentStatus: "unpaid", eventCount: map[string]int{}}
+	s := &session{created: now, status: "open", paymentStatus: "unpaid"}
 	mode, err := p.needText("mode", 20)
 	if err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func (s *session) readLines(p params) *apiError {
 	}
 	for _, i := range indexes {
 		at := fmt.Sprintf("line_items[%d]", i)
-		l := line{id: newID("li_"), price: newID("price_"), product: newID("prod_")}
+		l := line{id: host.NewID("li_"), price: host.NewID("price_"), product: host.NewID("prod_")}
 		var err *apiError
 		if l.name, err = p.needText(at+"[price_data][product_data][name]", 5000); err != nil {
 			return err
@@ -206,18 +206,18 @@ func (s *session) readLines(p params) *apiError {
 }
 
 func (t *Twin) getSession(c *call) (object, *apiError) {
-	s, ok := t.sessions[c.id]
+	s, ok := t.sessions[c.ID()]
 	if !ok {
-		return nil, noSuch("checkout.session", c.id, "session")
+		return nil, noSuch("checkout.session", c.ID(), "session")
 	}
 	expand := c.params.expand()
 	return t.renderSession(s, expand), expand.check("line_items", "payment_intent", "payment_intent.latest_charge")
 }
 
 func (t *Twin) expireSession(c *call) (object, *apiError) {
-	s, ok := t.sessions[c.id]
+	s, ok := t.sessions[c.ID()]
 	if !ok {
-		return nil, noSuch("checkout.session", c.id, "session")
+		return nil, noSuch("checkout.session", c.ID(), "session")
 	}
 	if s.status != "open" {
 		return nil, &apiError{
@@ -233,21 +233,21 @@ func (t *Twin) expireSession(c *call) (object, *apiError) {
 	return t.renderSession(s, expand), nil
 }
 
-// expire closes a page for good, and what was begun on it. t.mu is held.
+// expire closes a page for good, and what was begun on it. The lock is held.
 func (t *Twin) expire(s *session, cause *call) {
 	s.status = "expired"
 	step := t.begin(s, cause, nil)
 	if pi := s.intent; pi != nil && pi.status == "requires_payment_method" {
-		pi.status, pi.canceledAt = "canceled", t.now()
+		pi.status, pi.canceledAt = "canceled", t.host.Now()
 		step.emit("payment_intent.canceled", t.renderIntent(pi, nil))
 	}
 	step.emit("checkout.session.expired", t.renderSession(s, nil))
-	step.send()
+	step.Send()
 }
 
-// expireDue expires the sessions whose time has come. t.mu is held.
-func (t *Twin) expireDue() {
-	now := t.now()
+// Tick expires the sessions whose time has come.
+func (t *Twin) Tick() {
+	now := t.host.Now()
 	if t.soonest.IsZero() || now.Before(t.soonest) {
 		return
 	}
@@ -272,9 +272,9 @@ func earlier(a, b time.Time) time.Time {
 }
 
 func (t *Twin) listLines(c *call) (object, *apiError) {
-	s, ok := t.sessions[c.id]
+	s, ok := t.sessions[c.ID()]
 	if !ok {
-		return nil, noSuch("checkout.session", c.id, "session")
+		return nil, noSuch("checkout.session", c.ID(), "session")
 	}
 	items := make([]listed, len(s.lines))
 	for i, l := range s.lines {
