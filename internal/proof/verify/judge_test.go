@@ -77,7 +77,7 @@ func TestJudge(t *testing.T) {
 		"books that count twice":  {CheckBooks, func(c *court, o uuid.UUID) { c.books[o] = 1000 }},
 		"delivered and not paid":  {CheckGrants, func(c *court, _ uuid.UUID) { c.paid = nil }},
 		"given back twice":        {CheckRefunds, func(c *court, _ uuid.UUID) { c.given = append(c.given, c.given[0]) }},
-		"given back for nobody":   {CheckRefunds, func(c *court, _ uuid.UUID) { c.given[0].Metadata = nil }},
+		"given back for nobody":   {CheckRefunds, func(c *court, _ uuid.UUID) { c.given[0].RequestID = "" }},
 		"asked for and not given": {CheckRefunds, func(c *court, _ uuid.UUID) { c.given = nil }},
 		"a page of nobody":        {CheckPages, func(c *court, _ uuid.UUID) { c.sessions[0].Metadata = nil }},
 		"two pages":               {CheckPages, func(c *court, _ uuid.UUID) { c.sessions = append(c.sessions, c.sessions[0]) }},
