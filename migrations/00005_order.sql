@@ -78,6 +78,8 @@ CREATE TABLE attempts (
   status       text NOT NULL DEFAULT 'open' CHECK (status IN
     ('open', 'approved', 'processing', 'failed', 'expired', 'closed', 'abandoned', 'succeeded')),
   expires_at   timestamptz,
+  called_at    timestamptz, -- the one call that a provider without memory of keys gets
+  watch_until  timestamptz, -- it is over, and money may still come to it until then
   created_at   timestamptz NOT NULL DEFAULT app_now(),
   changed_at   timestamptz NOT NULL DEFAULT app_now(),
   CONSTRAINT uq_attempt_ref UNIQUE (provider, account, provider_ref),

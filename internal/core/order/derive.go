@@ -368,9 +368,10 @@ func (d *Derived) state(f *Facts) State {
 func pageState(f *Facts) State {
 	s := State("")
 	for i := range f.Attempts {
-		switch f.Attempts[i].Status {
-		case payment.AttemptOpen, payment.AttemptProcessing:
+		if f.Attempts[i].Live() {
 			return ""
+		}
+		switch f.Attempts[i].Status {
 		case payment.AttemptExpired:
 			s = Expired
 		case payment.AttemptSucceeded:

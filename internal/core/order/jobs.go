@@ -10,3 +10,12 @@ type RefundJob struct {
 
 // Kind names the job in the queue.
 func (RefundJob) Kind() string { return "refund_send" }
+
+// CaptureJob takes the money of attempts whose payers have agreed. It is
+// enqueued in the transaction that learns of it, one job a group.
+type CaptureJob struct {
+	AttemptIDs []uuid.UUID `json:"attempt_ids"`
+}
+
+// Kind names the job in the queue.
+func (CaptureJob) Kind() string { return "payment_capture" }

@@ -141,12 +141,14 @@ func (f *Facts) Decide(subject, value string, inboxID uuid.UUID, d *Delta) {
 }
 
 // PayURL is the page on which the order can still be paid: empty when there is
-// none, or when it was filled in and the money is on its way.
+// none, or when it was filled in and the money is on its way. Who agreed and
+// whose money was refused may agree again there.
 func (f *Facts) PayURL() string {
 	if len(f.Attempts) == 0 {
 		return ""
 	}
-	if a := f.Attempts[len(f.Attempts)-1]; a.Status == payment.AttemptOpen {
+	a := &f.Attempts[len(f.Attempts)-1]
+	if a.Status == payment.AttemptOpen || a.Status == payment.AttemptApproved && f.failed(a) {
 		return a.URL
 	}
 	return ""

@@ -128,18 +128,6 @@ func (s Store) ClaimDue(ctx context.Context, q pg.DBTX, waits []time.Duration, l
 	return out, nil
 }
 
-// AttemptAge is how long ago the attempt was made, by the database's clock.
-func (s Store) AttemptAge(ctx context.Context, q pg.DBTX, attemptID uuid.UUID) (time.Duration, error) {
-	seconds, err := s.q.AttemptAge(ctx, q, attemptID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, ErrNotFound
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read an attempt's age: %w", err)
-	}
-	return time.Duration(seconds * float64(time.Second)), nil
-}
-
 // Any reports whether the event has an order.
 func (s Store) Any(ctx context.Context, q pg.DBTX, eventID uuid.UUID) (bool, error) {
 	ok, err := s.q.AnyOfEvent(ctx, q, eventID)

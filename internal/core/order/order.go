@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"proofroom/internal/core/payment"
 )
 
 // State is an order's state, as [Derive] finds it.
@@ -84,7 +86,22 @@ type Attempt struct {
 	URL       string
 	Status    string
 	ExpiresAt *time.Time
-	CreatedAt time.Time
+	// CalledAt is when the provider was asked for the page, noted beforehand and
+	// only where it remembers no keys, so that it is asked once.
+	CalledAt *time.Time
+	// WatchUntil is how long money may still come to the page of an attempt that
+	// is over; nil: it is over for good, or not over.
+	WatchUntil *time.Time
+	CreatedAt  time.Time
+}
+
+// Live reports whether the attempt's page may be paid, as far as is known.
+func (a *Attempt) Live() bool {
+	switch a.Status {
+	case payment.AttemptOpen, payment.AttemptApproved, payment.AttemptProcessing:
+		return true
+	}
+	return false
 }
 
 // PaymentKey names a payment at a provider.

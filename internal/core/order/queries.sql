@@ -38,7 +38,7 @@ SELECT id, order_id, ordinal, kind, event_id, photo_id, name, price, commission
 FROM order_lines WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, ordinal;
 
 -- name: AttemptsOf :many
-SELECT id, order_id, ordinal, provider, account, provider_ref, url, status, expires_at, created_at
+SELECT id, order_id, ordinal, provider, account, provider_ref, url, status, expires_at, called_at, watch_until, created_at
 FROM attempts WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, ordinal;
 
 -- name: PaymentsOf :many
@@ -186,8 +186,30 @@ FROM (SELECT c.order_id FROM open_orders c WHERE c.next_check_at <= app_now() OR
 WHERE o.order_id = due.order_id
 RETURNING o.order_id, o.checks;
 
--- name: AttemptAge :one
-SELECT extract(epoch FROM app_now() - created_at)::float8 AS seconds FROM attempts WHERE id = @id;
+-- name: PutOff :exec
+UPDATE open_orders SET next_check_at = app_now() + make_interval(secs => @wait_seconds::float8) WHERE order_id = @order_id;
+
+-- How the attempts of an order stand in time, by the one clock that counts. A
+-- page whose end is not known yet is taken to live for life_seconds.
+-- uq_attempt_ordinal.
+-- name: AttemptClocks :many
+SELECT id, extract(epoch FROM app_now() - created_at)::float8 AS age_seconds,
+       (coalesce(expires_at, created_at + make_interval(secs => @life_seconds::float8)) <= app_now())::boolean AS over,
+       coalesce(watch_until > app_now(), false)::boolean AS lingers
+FROM attempts WHERE order_id = @order_id ORDER BY ordinal;
+
+-- Claims the only call for an attempt; the order is locked.
+-- name: CallAttempt :execrows
+UPDATE attempts SET called_at = app_now(), changed_at = app_now() WHERE id = @id AND called_at IS NULL;
+
+-- Gives the call back that was certainly not made.
+-- name: UncallAttempt :exec
+UPDATE attempts SET called_at = NULL, changed_at = app_now() WHERE id = @id;
+
+-- The attempt's page is looked at for so long; never for less than before.
+-- name: LingerAttempt :one
+UPDATE attempts SET watch_until = greatest(watch_until, app_now() + make_interval(secs => @seconds::float8)), changed_at = app_now() WHERE id = @id
+RETURNING watch_until;
 
 -- Index orders_event.
 -- name: AnyOfEvent :one

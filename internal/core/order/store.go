@@ -192,7 +192,7 @@ func requestFromRow(r db.GetRequestRow) Request {
 func attemptFromRow(a db.AttemptsOfRow) Attempt {
 	out := Attempt{
 		ID: a.ID, OrderID: a.OrderID, Ordinal: a.Ordinal, Provider: a.Provider, Account: a.Account, URL: a.Url,
-		Status: a.Status, ExpiresAt: a.ExpiresAt, CreatedAt: a.CreatedAt,
+		Status: a.Status, ExpiresAt: a.ExpiresAt, CalledAt: a.CalledAt, WatchUntil: a.WatchUntil, CreatedAt: a.CreatedAt,
 	}
 	if a.ProviderRef != nil {
 		out.Ref = *a.ProviderRef
@@ -393,7 +393,7 @@ func (s Store) saveDecisions(ctx context.Context, tx pgx.Tx, changes []Change) e
 func (s Store) saveStates(ctx context.Context, tx pgx.Tx, changes []Change) error {
 	var p db.UpdateStatesParams
 	var h db.InsertHistoryParams
-	var settled []uuid.UUID
+	var settled, unwatched []uuid.UUID
 	for _, c := range changes {
 		o, d := &c.Facts.Order, &c.Derived
 		review := strings.Join(d.Reviews, "; ")
@@ -406,6 +406,9 @@ func (s Store) saveStates(ctx context.Context, tx pgx.Tx, changes []Change) erro
 			h.CauseKinds, h.CauseIds = append(h.CauseKinds, c.Cause.Kind), append(h.CauseIds, c.Cause.ID)
 			if !d.State.Open() {
 				settled = append(settled, o.ID)
+				if !c.Facts.lingering() {
+					unwatched = append(unwatched, o.ID)
+				}
 			}
 		}
 		o.State, o.Review, o.Refunded = d.State, review, d.Refunded
@@ -434,8 +437,9 @@ func (s Store) saveStates(ctx context.Context, tx pgx.Tx, changes []Change) erro
 		return fmt.Errorf("release reservations: %w", err)
 	}
 	// Whoever looks after open orders is done with it. Money that a provider takes
-	// all the same is heard of by its own message.
-	if err := s.q.Unwatch(ctx, tx, settled); err != nil {
+	// all the same is heard of by its own message, or is looked for by whoever
+	// watches a page that lingers, and who ends that watch.
+	if err := s.q.Unwatch(ctx, tx, unwatched); err != nil {
 		return fmt.Errorf("end the watch of orders: %w", err)
 	}
 	return nil

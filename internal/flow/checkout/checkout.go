@@ -32,6 +32,8 @@ var (
 	guardOverlap = guard.Define("checkout.overlap", guard.Check, "one cart is open on two pages, and both can be paid")
 	// A repeated call would otherwise make a second page.
 	guardCallKey = guard.Define("checkout.provider_key", guard.Key, "a retried call opens a second page for one attempt")
+	// The same, where the provider remembers no keys.
+	guardCalled = guard.Define("checkout.called", guard.Claim, "a provider without memory of keys opens two pages for one attempt")
 
 	afterOpen = faultpoint.Define("checkout.after_open", "the order is committed, the provider was not called")
 	afterCall = faultpoint.Define("checkout.after_call", "the provider made a page, its reference is not stored")
@@ -58,6 +60,8 @@ var (
 		"Nothing was ordered. The operator has not set up a way to pay; tell them, and come back.")
 	ErrRefused = problem.Define(problem.Upstream, "checkout.refused", "The payment provider refused to open a page",
 		"Nothing was charged and nothing is reserved. Try again, or tell the organiser if it stays.")
+	ErrKey = problem.Define(problem.Upstream, "checkout.provider_key_refused", "Paying is not set up correctly here",
+		"Nothing was charged. The payment provider does not accept this site's key, and only the operator can correct that: tell them, or choose another way to pay.")
 	ErrUnknown = problem.Define(problem.Unavailable, "checkout.unknown", "The payment provider did not answer",
 		"Nothing was charged. Send the same request with the same key: it continues the same order.")
 	ErrClosed = problem.Define(problem.Gone, "checkout.closed", "This checkout is over",
@@ -151,6 +155,9 @@ type Config struct {
 	Waits []time.Duration
 	// GiveUp is when an unpaid order's page is closed for good.
 	GiveUp time.Duration
+	// Capture takes the money of an attempt whose payer has agreed; nil where no
+	// provider waits for that.
+	Capture func(ctx context.Context, attemptID uuid.UUID) error
 	// Problem renders a problem that is stored as an answer.
 	Problem func(*problem.Error) (status int, body []byte)
 }
@@ -166,6 +173,8 @@ type Service struct {
 	keys      idempotency.Store
 	providers payment.Providers
 	sayer     Sayer
+	// What a proof took away.
+	uncalled bool
 }
 
 // New returns a Service.
@@ -191,9 +200,12 @@ func (s *Service) Create(ctx context.Context, in Input) (Answer, error) {
 		if errors.As(err, &overlap) && round < maxRounds {
 			if err := s.closeOlder(ctx, overlap.orders); err != nil {
 				s.log.Warn("an older checkout was not closed", "error", err)
-				return Answer{}, ErrOpenElsewhere.WithLink(s.orderURL(overlap.orders[0])).After(5 * time.Second)
+				return Answer{}, ErrOpenElsewhere.WithLink(s.orderURL(overlap.orders[0])).After(5 * time.Second).Because(err)
 			}
 			continue
+		}
+		if errors.Is(err, order.ErrReserved) && round < maxRounds {
+			continue // the winner of the race is committed now, and is seen
 		}
 		if overlap != nil {
 			return Answer{}, ErrOpenElsewhere.WithLink(s.orderURL(overlap.orders[0])).After(5 * time.Second)

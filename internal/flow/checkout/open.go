@@ -27,6 +27,7 @@ type started struct {
 	answer  *Answer
 	term    int32
 	orderID uuid.UUID
+	resumed bool // an earlier request with the key may have called the provider
 }
 
 // overlapError says that the buyer's open orders claim the same things. They
@@ -53,7 +54,7 @@ func (s *Service) open(ctx context.Context, claim idempotency.Claim, in Input) (
 			return started{}, ErrRunning.After(b.RetryAfter)
 		case idempotency.Resume:
 			if b.SubjectID != uuid.Nil {
-				return started{term: b.Term, orderID: b.SubjectID}, nil
+				return started{term: b.Term, orderID: b.SubjectID, resumed: true}, nil
 			}
 		case idempotency.New:
 		}

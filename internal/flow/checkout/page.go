@@ -52,29 +52,32 @@ func (s *Service) page(ctx context.Context, f *order.Facts) error {
 	if a.Ref != "" && a.URL != "" {
 		return nil
 	}
-	p := s.providers.Find(a.Provider, a.Account)
-	if p == nil {
-		return fmt.Errorf("no account %s at %s is configured", a.Account, a.Provider)
-	}
-	age, err := s.orders.AttemptAge(ctx, s.pool, a.ID)
+	p, err := s.find(a)
 	if err != nil {
 		return err
 	}
-	if age > min(p.KeyMemory(), pageLife-time.Hour) {
-		// The same call would now be another one, or ask for a page too short.
-		if f, err = s.renew(ctx, f.Order.ID, a.ID); err != nil {
-			return err
-		}
-		a = newest(f)
+	clocks, err := s.orders.Clocks(ctx, s.pool, f.Order.ID, pageLife)
+	if err != nil {
+		return err
 	}
+	age := clocks[a.ID].Age
+	// The same call would ask for a page that is too short, or be another call.
+	spent := age > pageLife-time.Hour || p.KeyMemory() > 0 && age > p.KeyMemory()
+	if f, err = s.callable(ctx, p, f, spent); err != nil {
+		return err
+	}
+	a = newest(f)
 	page, err := s.call(ctx, p, s.request(f, a))
 	if errors.Is(err, payment.ErrStored) {
 		// The provider will answer this key with the same failure for ever.
-		if f, err = s.renew(ctx, f.Order.ID, a.ID); err != nil {
+		if f, err = s.callable(ctx, p, f, true); err != nil {
 			return err
 		}
 		a = newest(f)
 		page, err = s.call(ctx, p, s.request(f, a))
+	}
+	if errors.Is(err, payment.ErrNotSent) {
+		return errors.Join(err, s.uncall(ctx, f.Order.ID, a.ID))
 	}
 	if err != nil {
 		return err
@@ -82,10 +85,21 @@ func (s *Service) page(ctx context.Context, f *order.Facts) error {
 	if err := afterCall.Hit(); err != nil {
 		return err
 	}
+	if page.ExpiresAt.IsZero() {
+		page.ExpiresAt = expiry(a)
+	}
 	if err := s.record(ctx, f.Order.ID, a.ID, page); err != nil {
 		return err
 	}
 	return s.sayer.Say(ctx, payment.Reply(p, "checkout", page.Ref, page.Facts))
+}
+
+func (s *Service) find(a *order.Attempt) (payment.Provider, error) {
+	p := s.providers.Find(a.Provider, a.Account)
+	if p == nil {
+		return nil, fmt.Errorf("no account %s at %s is configured", a.Account, a.Provider)
+	}
+	return p, nil
 }
 
 func (s *Service) call(ctx context.Context, p payment.Provider, r payment.CheckoutRequest) (payment.Checkout, error) {
@@ -98,8 +112,7 @@ func (s *Service) request(f *order.Facts, a *order.Attempt) payment.CheckoutRequ
 	r := payment.CheckoutRequest{
 		AttemptID: a.ID, OrderID: f.Order.ID, Currency: f.Order.Currency, Email: f.Order.Email,
 		SuccessURL: s.orderURL(f.Order.ID) + "?from=paid", CancelURL: s.orderURL(f.Order.ID) + "?from=canceled",
-		// From the attempt's own time, so that a repeated call says the same.
-		ExpiresAt:   a.CreatedAt.Add(pageLife).Truncate(time.Second),
+		ExpiresAt:   expiry(a),
 		Description: f.Lines[0].Name,
 	}
 	if !guardCallKey.On() {
@@ -110,6 +123,10 @@ func (s *Service) request(f *order.Facts, a *order.Attempt) payment.CheckoutRequ
 	}
 	return r
 }
+
+// expiry is when the attempt's page ends: from the attempt's own time, so that a
+// repeated call says the same.
+func expiry(a *order.Attempt) time.Time { return a.CreatedAt.Add(pageLife).Truncate(time.Second) }
 
 // free is the observation that pays an order that costs nothing: one row for
 // each order, however often it is said.
@@ -122,34 +139,6 @@ func free(f *order.Facts, a *order.Attempt) payment.Row {
 			PaymentID: f.Order.ID.String(), Status: payment.PaymentSucceeded, Currency: f.Order.Currency,
 		}},
 	}}
-}
-
-// renew gives up an attempt whose key is of no more use and makes the next one.
-// Money on the old attempt's page, should there be one, still counts.
-func (s *Service) renew(ctx context.Context, orderID, oldID uuid.UUID) (*order.Facts, error) {
-	err := pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
-		f, err := s.lock(ctx, tx, orderID)
-		if err != nil {
-			return err
-		}
-		old := newest(f)
-		if old.ID != oldID {
-			return nil // somebody did it meanwhile
-		}
-		err = s.orders.AttemptTx(ctx, tx, order.Attempt{
-			ID: id.New(), OrderID: orderID, Ordinal: old.Ordinal + 1, Provider: old.Provider, Account: old.Account,
-		})
-		if err != nil {
-			return err
-		}
-		delta := order.NewDelta()
-		f.Merge(payment.Observation{Kind: payment.KindAttempt, AttemptID: oldID, Status: payment.AttemptAbandoned}, delta)
-		return s.orders.SaveFactsTx(ctx, tx, []order.Change{{Facts: f, Delta: delta}})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return s.orders.Get(ctx, s.pool, orderID)
 }
 
 // record is the order's half of tx 2: the page's reference, and the state that
@@ -165,11 +154,7 @@ func (s *Service) recordTx(ctx context.Context, tx pgx.Tx, orderID, attemptID uu
 	if err != nil {
 		return err
 	}
-	var expires *time.Time
-	if !page.ExpiresAt.IsZero() {
-		expires = &page.ExpiresAt
-	}
-	if err := s.orders.PageTx(ctx, tx, attemptID, page.Ref, page.URL, expires); err != nil {
+	if err := s.orders.PageTx(ctx, tx, attemptID, page.Ref, page.URL, &page.ExpiresAt); err != nil {
 		return err
 	}
 	for i := range f.Attempts {
@@ -195,11 +180,19 @@ func (s *Service) lock(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) (*orde
 
 // complete stores the good answer, at this request's own term.
 func (s *Service) complete(ctx context.Context, claim idempotency.Claim, st started) (Answer, error) {
+	f, err := s.orders.Get(ctx, s.pool, st.orderID)
+	if err != nil {
+		return Answer{}, err
+	}
+	switch {
+	case f.Order.PaidAt != nil:
+	case !f.Order.State.Open():
+		return s.close(ctx, claim, st) // it was given up while its page was asked for
+	case newest(f).URL == "" && f.Order.Gross > 0 && newest(f).Status == payment.AttemptOpen:
+		// Somebody else gave the attempt up meanwhile, and asks for another page.
+		return Answer{}, s.failed(ctx, claim, st, errOver)
+	}
 	a, err := pg.InTx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (Answer, error) {
-		f, err := s.orders.Get(ctx, tx, st.orderID)
-		if err != nil {
-			return Answer{}, err
-		}
 		return s.completeTx(ctx, tx, claim, st, 201, marshal(result(f)))
 	})
 	if err != nil {
@@ -233,13 +226,19 @@ func (s *Service) completeTx(ctx context.Context, tx pgx.Tx, claim idempotency.C
 }
 
 // failed decides what a failed call to the provider means for the request. A
-// definite no cancels the order and frees the key; anything else is unknown: the
-// lease is given back, so that the client's retry continues the same order.
+// definite no cancels the order and frees the key; so does a refused key of ours,
+// unless the call was made before. Anything else is unknown: the lease is given
+// back, so that the client's retry continues the same order.
 func (s *Service) failed(ctx context.Context, claim idempotency.Claim, st started, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	var no *payment.RejectedError
-	if errors.As(cause, &no) {
+	misconfigured := errors.Is(cause, payment.ErrCredentials)
+	if misconfigured {
+		s.log.Error("a payment provider does not accept the configured key: nobody can pay there", "order", st.orderID, "error", cause)
+	}
+	// A refused key says nothing of an earlier call, which may have made a page.
+	if errors.As(cause, &no) || misconfigured && !st.resumed {
 		err := pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
 			if err := s.keys.ForgetTx(ctx, tx, claim, st.term); err != nil {
 				return err
@@ -249,14 +248,22 @@ func (s *Service) failed(ctx context.Context, claim idempotency.Claim, st starte
 		if errors.Is(err, idempotency.ErrLost) {
 			return ErrRunning.After(2 * time.Second).Because(cause) // whoever took the key over goes on
 		}
+		if misconfigured {
+			return errors.Join(ErrKey.Because(cause), err)
+		}
 		return errors.Join(ErrRefused.Because(cause), err)
 	}
-	s.log.Warn("a page was not opened", "order", st.orderID, "error", cause)
+	if !misconfigured {
+		s.log.Warn("a page was not opened", "order", st.orderID, "error", cause)
+	}
 	err := pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
 		return s.keys.ReleaseTx(ctx, tx, claim, st.term)
 	})
 	if err != nil {
 		s.log.Warn("a key was not released: its lease runs out by itself", "error", err)
+	}
+	if misconfigured {
+		return ErrKey.Because(cause)
 	}
 	if pg.IsUnreachable(cause) || pg.IsTransient(cause) {
 		return cause
@@ -272,7 +279,12 @@ func (s *Service) endTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, statu
 	}
 	delta := order.NewDelta()
 	f.Merge(payment.Observation{Kind: payment.KindAttempt, AttemptID: newest(f).ID, Status: status}, delta)
-	c := order.Change{Facts: f, Delta: delta, Derived: order.Derive(f), Cause: order.Cause{Kind: causeKind, ID: orderID}}
+	return s.saveTx(ctx, tx, f, delta, causeKind)
+}
+
+// saveTx writes what changed of a locked order's attempts, and what follows.
+func (s *Service) saveTx(ctx context.Context, tx pgx.Tx, f *order.Facts, delta *order.Delta, causeKind string) error {
+	c := order.Change{Facts: f, Delta: delta, Derived: order.Derive(f), Cause: order.Cause{Kind: causeKind, ID: f.Order.ID}}
 	if err := s.orders.SaveFactsTx(ctx, tx, []order.Change{c}); err != nil {
 		return err
 	}

@@ -19,6 +19,11 @@ const (
 	watchBatch = 20
 	// A created order younger than this may still be in its client's hands.
 	sweepAfter = 2 * time.Minute
+
+	// Money on its way is waited for so long, and asked about so often once the
+	// order would else be given up.
+	longestWay = 30 * 24 * time.Hour
+	wayEvery   = 24 * time.Hour
 )
 
 // Watch looks after open orders until ctx ends: it finds the page of an order
@@ -58,29 +63,44 @@ func (s *Service) look(ctx context.Context, d order.Due) error {
 	if err != nil {
 		return err
 	}
-	if !f.Order.State.Open() {
-		return nil
-	}
-	age, err := s.orders.AttemptAge(ctx, s.pool, newest(f).ID)
+	clocks, err := s.orders.Clocks(ctx, s.pool, f.Order.ID, pageLife)
 	if err != nil {
 		return err
 	}
-	if f.Order.State == order.Created {
-		if age < min(sweepAfter, 2*s.cfg.Waits[0]) {
-			return nil
-		}
-		return s.sweep(ctx, f)
+	if !f.Order.State.Open() {
+		return s.linger(ctx, f, clocks)
 	}
-	if age > s.cfg.GiveUp {
+	a := newest(f)
+	now := clocks[a.ID]
+	switch {
+	case f.Order.State == order.Created && now.Age < min(sweepAfter, 2*s.cfg.Waits[0]):
+		return nil
+	case f.Order.State == order.Created:
+		return s.sweep(ctx, f)
+	case underWay(f):
+		return s.await(ctx, f, now.Age)
+	case now.Over || now.Age > s.cfg.GiveUp:
 		return s.closeOrder(ctx, f)
 	}
-	return s.ask(ctx, f, "poll")
+	return s.ask(ctx, f, clocks, "poll")
 }
 
 // sweep ends an order whose client went away before it had its page. The same
 // call with the same key is the only way to learn a page whose reply was lost;
-// only then can it be closed, and only then is nothing payable left behind.
+// only then can it be closed, and only then is nothing payable left behind. A
+// provider that remembers no keys is not called again for that: nobody was told
+// the address of a page that it has perhaps made.
 func (s *Service) sweep(ctx context.Context, f *order.Facts) error {
+	a := newest(f)
+	if a.Provider != ProviderFree {
+		p, err := s.find(a)
+		if err != nil {
+			return err
+		}
+		if p.KeyMemory() == 0 {
+			return s.closeOrder(ctx, f)
+		}
+	}
 	err := s.page(ctx, f)
 	var no *payment.RejectedError
 	if errors.As(err, &no) {
@@ -100,47 +120,162 @@ func (s *Service) sweep(ctx context.Context, f *order.Facts) error {
 	return s.closeOrder(ctx, f)
 }
 
+func underWay(f *order.Facts) bool {
+	for i := range f.Attempts {
+		if f.UnderWay(&f.Attempts[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// await looks after money that is on its way, which never expires: it is asked
+// about daily once its page is long over, and after a month a person decides.
+func (s *Service) await(ctx context.Context, f *order.Facts, age time.Duration) error {
+	err := s.ask(ctx, f, nil, "poll")
+	if age <= s.cfg.GiveUp {
+		return err
+	}
+	if age <= longestWay {
+		return errors.Join(err, s.orders.PutOff(ctx, s.pool, f.Order.ID, wayEvery))
+	}
+	if err != nil {
+		return err // the last word is the provider's
+	}
+	return pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error { return s.overdueTx(ctx, tx, f.Order.ID) })
+}
+
+// overdueTx hands an order whose money never arrived to a person.
+func (s *Service) overdueTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) error {
+	f, err := s.lock(ctx, tx, orderID)
+	if err != nil || !f.Order.State.Open() || !underWay(f) {
+		return err
+	}
+	cause := order.Cause{Kind: order.CauseSweep, ID: orderID}
+	delta := order.NewDelta()
+	f.Decide(order.DecideReview+"overdue", "its money has been on its way for a month: ask the provider, then refund it or wait", orderID, delta)
+	return s.orders.SaveStatesTx(ctx, tx, []order.Change{{Facts: f, Delta: delta, Derived: order.Derive(f), Cause: cause}})
+}
+
 // ask asks the provider about each page that could have been paid.
-func (s *Service) ask(ctx context.Context, f *order.Facts, why string) error {
+func (s *Service) ask(ctx context.Context, f *order.Facts, clocks map[uuid.UUID]order.Clock, why string) error {
 	var errs []error
-	for _, a := range f.Attempts {
-		if a.Ref != "" && a.Provider != ProviderFree && open(a) {
-			errs = append(errs, s.sayer.Ask(ctx, a.Provider, a.Account, a.Ref, why))
+	for i := range f.Attempts {
+		a := &f.Attempts[i]
+		if a.Provider == ProviderFree || !a.Live() && !clocks[a.ID].Lingers {
+			continue
+		}
+		p, err := s.find(a)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if ref := s.ref(p, a); ref != "" {
+			errs = append(errs, s.sayer.Ask(ctx, a.Provider, a.Account, ref, why))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func open(a order.Attempt) bool {
-	return a.Status == payment.AttemptOpen || a.Status == payment.AttemptProcessing
+// linger looks after an order that is settled, for as long as money may still
+// come to a page of it that was closed. What comes is late money or surplus.
+func (s *Service) linger(ctx context.Context, f *order.Facts, clocks map[uuid.UUID]order.Clock) error {
+	for _, c := range clocks {
+		if c.Lingers {
+			return s.ask(ctx, f, clocks, "linger")
+		}
+	}
+	return pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
+		f, err := s.lock(ctx, tx, f.Order.ID)
+		if err != nil || f.Order.State.Open() {
+			return err
+		}
+		return s.orders.UnwatchTx(ctx, tx, f.Order.ID)
+	})
 }
 
 // closeOrder closes the order's pages at their provider. What was paid
-// meanwhile is applied: the order is then paid, not closed.
+// meanwhile is applied: the order is then paid, not closed. Money that is on its
+// way is not closed, but asked about.
 func (s *Service) closeOrder(ctx context.Context, f *order.Facts) error {
-	for _, a := range f.Attempts {
-		if !open(a) {
+	for i := range f.Attempts {
+		a := &f.Attempts[i]
+		if !a.Live() {
 			continue
 		}
-		if a.Ref == "" {
-			return fmt.Errorf("attempt %s has no page yet: whether one can be paid is not known", a.ID)
-		}
-		p := s.providers.Find(a.Provider, a.Account)
-		if p == nil {
-			return fmt.Errorf("no account %s at %s is configured", a.Account, a.Provider)
-		}
-		cctx, cancel := context.WithTimeout(ctx, callTimeout)
-		page, err := p.CloseCheckout(cctx, a.Ref, a.URL)
-		cancel()
+		p, err := s.find(a)
 		if err != nil {
-			return fmt.Errorf("close a page: %w", err)
+			return err
 		}
-		if err := s.sayer.Say(ctx, payment.Reply(p, "close", a.Ref, page.Facts)); err != nil {
+		ref := s.ref(p, a)
+		switch {
+		case f.UnderWay(a):
+			err = s.sayer.Ask(ctx, a.Provider, a.Account, ref, "close")
+		case p.KeyMemory() == 0 && a.URL == "":
+			err = s.abandon(ctx, p, f.Order.ID, a.ID)
+		case ref == "":
+			err = fmt.Errorf("attempt %s has no page yet: whether one can be paid is not known", a.ID)
+		default:
+			err = s.closePage(ctx, p, a)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// closePage closes one page, and has it watched first where money may still come
+// to it after that.
+func (s *Service) closePage(ctx context.Context, p payment.Provider, a *order.Attempt) error {
+	if d := p.Lingers(); d > 0 {
+		err := pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
+			if _, err := s.lock(ctx, tx, a.OrderID); err != nil {
+				return err
+			}
+			return s.orders.LingerTx(ctx, tx, a, d+callTimeout)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	cctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	page, err := p.CloseCheckout(cctx, a.Ref, a.URL)
+	if errors.Is(err, payment.ErrNotFound) {
+		// Where there is no page, none takes money.
+		page, err = payment.Checkout{Facts: []payment.Observation{{
+			Provider: p.Name(), Account: p.Account(), Kind: payment.KindAttempt, AttemptID: a.ID, Ref: a.Ref, Status: payment.AttemptClosed,
+		}}}, nil
+	}
+	if err != nil {
+		return fmt.Errorf("close a page: %w", err)
+	}
+	return s.sayer.Say(ctx, payment.Reply(p, "close", a.Ref, page.Facts))
+}
+
+// abandon gives up an attempt whose only call got no answer, or was not made.
+func (s *Service) abandon(ctx context.Context, p payment.Provider, orderID, attemptID uuid.UUID) error {
+	return pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
+		f, err := s.lock(ctx, tx, orderID)
+		if err != nil {
+			return err
+		}
+		a := f.Attempt(attemptID)
+		if a == nil || !a.Live() || a.URL != "" {
+			return nil // its page came meanwhile
+		}
+		if err := s.abandonTx(ctx, tx, p, a); err != nil {
+			return err
+		}
+		delta := order.NewDelta()
+		f.Merge(payment.Observation{Kind: payment.KindAttempt, AttemptID: attemptID, Status: payment.AttemptAbandoned}, delta)
+		return s.saveTx(ctx, tx, f, delta, order.CauseSweep)
+	})
+}
+
+// errPaying says that an older checkout cannot be closed: its money is on its way.
+var errPaying = errors.New("checkout: an older checkout is being paid")
 
 // closeOlder closes the buyer's older checkouts, so that one cart is payable on
 // one page. One whose page is not known yet is asked for first.
@@ -153,24 +288,42 @@ func (s *Service) closeOlder(ctx context.Context, orders []uuid.UUID) error {
 		if !f.Order.State.Open() {
 			continue
 		}
-		if newest(f).Ref == "" {
+		if newest(f).URL == "" && !underWay(f) {
 			return fmt.Errorf("order %s is still being opened", orderID)
 		}
 		if err := s.closeOrder(ctx, f); err != nil {
 			return err
+		}
+		if f, err = s.orders.Get(ctx, s.pool, orderID); err != nil {
+			return err
+		}
+		if f.Order.State.Open() {
+			return fmt.Errorf("order %s: %w", orderID, errPaying)
 		}
 	}
 	return nil
 }
 
 // Refresh asks the provider about an open order at once: a browser came back
-// from paying.
+// from paying. Nothing that the browser brought is believed or looked at. Money
+// that its payer has agreed to is taken at once.
 func (s *Service) Refresh(ctx context.Context, orderID uuid.UUID) error {
 	f, err := s.Order(ctx, orderID)
 	if err != nil || !f.Order.State.Open() {
 		return err
 	}
-	return s.ask(ctx, f, "return")
+	if err := s.ask(ctx, f, nil, "return"); err != nil || s.cfg.Capture == nil {
+		return err
+	}
+	if f, err = s.Order(ctx, orderID); err != nil {
+		return err
+	}
+	for i := range f.Attempts {
+		if a := &f.Attempts[i]; a.Status == payment.AttemptApproved && f.Payable(a.ID) {
+			return s.cfg.Capture(ctx, a.ID)
+		}
+	}
+	return nil
 }
 
 // Order reads an order. Who may see it is the caller's to check. ErrNoOrder.

@@ -24,19 +24,55 @@ func (q *Queries) AnyOfEvent(ctx context.Context, db DBTX, eventID uuid.UUID) (b
 	return ok, err
 }
 
-const attemptAge = `-- name: AttemptAge :one
-SELECT extract(epoch FROM app_now() - created_at)::float8 AS seconds FROM attempts WHERE id = $1
+const attemptClocks = `-- name: AttemptClocks :many
+SELECT id, extract(epoch FROM app_now() - created_at)::float8 AS age_seconds,
+       (coalesce(expires_at, created_at + make_interval(secs => $1::float8)) <= app_now())::boolean AS over,
+       coalesce(watch_until > app_now(), false)::boolean AS lingers
+FROM attempts WHERE order_id = $2 ORDER BY ordinal
 `
 
-func (q *Queries) AttemptAge(ctx context.Context, db DBTX, id uuid.UUID) (float64, error) {
-	row := db.QueryRow(ctx, attemptAge, id)
-	var seconds float64
-	err := row.Scan(&seconds)
-	return seconds, err
+type AttemptClocksParams struct {
+	LifeSeconds float64
+	OrderID     uuid.UUID
+}
+
+type AttemptClocksRow struct {
+	ID         uuid.UUID
+	AgeSeconds float64
+	Over       bool
+	Lingers    bool
+}
+
+// How the attempts of an order stand in time, by the one clock that counts. A
+// page whose end is not known yet is taken to live for life_seconds.
+// uq_attempt_ordinal.
+func (q *Queries) AttemptClocks(ctx context.Context, db DBTX, arg AttemptClocksParams) ([]AttemptClocksRow, error) {
+	rows, err := db.Query(ctx, attemptClocks, arg.LifeSeconds, arg.OrderID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AttemptClocksRow
+	for rows.Next() {
+		var i AttemptClocksRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.AgeSeconds,
+			&i.Over,
+			&i.Lingers,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const attemptsOf = `-- name: AttemptsOf :many
-SELECT id, order_id, ordinal, provider, account, provider_ref, url, status, expires_at, created_at
+SELECT id, order_id, ordinal, provider, account, provider_ref, url, status, expires_at, called_at, watch_until, created_at
 FROM attempts WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, ordinal
 `
 
@@ -50,6 +86,8 @@ type AttemptsOfRow struct {
 	Url         string
 	Status      string
 	ExpiresAt   *time.Time
+	CalledAt    *time.Time
+	WatchUntil  *time.Time
 	CreatedAt   time.Time
 }
 
@@ -72,6 +110,8 @@ func (q *Queries) AttemptsOf(ctx context.Context, db DBTX, ids []uuid.UUID) ([]A
 			&i.Url,
 			&i.Status,
 			&i.ExpiresAt,
+			&i.CalledAt,
+			&i.WatchUntil,
 			&i.CreatedAt,
 		); err != nil {
 			return nil, err
@@ -82,6 +122,19 @@ func (q *Queries) AttemptsOf(ctx context.Context, db DBTX, ids []uuid.UUID) ([]A
 		return nil, err
 	}
 	return items, nil
+}
+
+const callAttempt = `-- name: CallAttempt :execrows
+UPDATE attempts SET called_at = app_now(), changed_at = app_now() WHERE id = $1 AND called_at IS NULL
+`
+
+// Claims the only call for an attempt; the order is locked.
+func (q *Queries) CallAttempt(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
+	result, err := db.Exec(ctx, callAttempt, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const claimDue = `-- name: ClaimDue :many
@@ -603,6 +656,24 @@ func (q *Queries) LinesOf(ctx context.Context, db DBTX, ids []uuid.UUID) ([]Orde
 	return items, nil
 }
 
+const lingerAttempt = `-- name: LingerAttempt :one
+UPDATE attempts SET watch_until = greatest(watch_until, app_now() + make_interval(secs => $1::float8)), changed_at = app_now() WHERE id = $2
+RETURNING watch_until
+`
+
+type LingerAttemptParams struct {
+	Seconds float64
+	ID      uuid.UUID
+}
+
+// The attempt's page is looked at for so long; never for less than before.
+func (q *Queries) LingerAttempt(ctx context.Context, db DBTX, arg LingerAttemptParams) (*time.Time, error) {
+	row := db.QueryRow(ctx, lingerAttempt, arg.Seconds, arg.ID)
+	var watch_until *time.Time
+	err := row.Scan(&watch_until)
+	return watch_until, err
+}
+
 const lockOrders = `-- name: LockOrders :many
 SELECT id, event_id, creator_id, buyer_account, buyer_guest, buyer_id, email, currency, gross, commission, cart,
        state, review, refunded, version, created_at, paid_at
@@ -968,6 +1039,20 @@ func (q *Queries) PeekOrders(ctx context.Context, db DBTX, ids []uuid.UUID) ([]P
 	return items, nil
 }
 
+const putOff = `-- name: PutOff :exec
+UPDATE open_orders SET next_check_at = app_now() + make_interval(secs => $1::float8) WHERE order_id = $2
+`
+
+type PutOffParams struct {
+	WaitSeconds float64
+	OrderID     uuid.UUID
+}
+
+func (q *Queries) PutOff(ctx context.Context, db DBTX, arg PutOffParams) error {
+	_, err := db.Exec(ctx, putOff, arg.WaitSeconds, arg.OrderID)
+	return err
+}
+
 const refundsOf = `-- name: RefundsOf :many
 SELECT provider, account, refund_id, order_id, payment_id, request_id, status, amount, currency, inbox_id
 FROM refunds WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, created_at, refund_id
@@ -1106,6 +1191,16 @@ func (q *Queries) SetAttemptPage(ctx context.Context, db DBTX, arg SetAttemptPag
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const uncallAttempt = `-- name: UncallAttempt :exec
+UPDATE attempts SET called_at = NULL, changed_at = app_now() WHERE id = $1
+`
+
+// Gives the call back that was certainly not made.
+func (q *Queries) UncallAttempt(ctx context.Context, db DBTX, id uuid.UUID) error {
+	_, err := db.Exec(ctx, uncallAttempt, id)
+	return err
 }
 
 const unwatch = `-- name: Unwatch :exec

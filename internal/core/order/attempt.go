@@ -1,0 +1,134 @@
+package order
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"proofroom/internal/base/pg"
+	"proofroom/internal/core/order/internal/db"
+	"proofroom/internal/core/payment"
+)
+
+// Attempt finds an attempt by id, nil if there is none.
+func (f *Facts) Attempt(id uuid.UUID) *Attempt {
+	for i := range f.Attempts {
+		if f.Attempts[i].ID == id {
+			return &f.Attempts[i]
+		}
+	}
+	return nil
+}
+
+// Payable reports whether the order still waits for money and may take it by
+// this attempt. It looks at no clock: see [Clock.Over].
+func (f *Facts) Payable(attemptID uuid.UUID) bool {
+	a := f.Attempt(attemptID)
+	return a != nil && a.Live() && !f.UnderWay(a) && Derive(f).State.Open()
+}
+
+// UnderWay reports whether money of the attempt is on its way: taken, and not
+// yet there. Such an attempt is neither closed nor does it expire.
+func (f *Facts) UnderWay(a *Attempt) bool {
+	if !a.Live() {
+		return false
+	}
+	for i := range f.Payments {
+		if p := &f.Payments[i]; p.AttemptID == a.ID && p.Status == payment.PaymentPending {
+			return true
+		}
+	}
+	// A status never goes back, so one whose payment has failed since still says
+	// processing.
+	return a.Status == payment.AttemptProcessing && !f.failed(a)
+}
+
+// failed reports whether money of the attempt was refused.
+func (f *Facts) failed(a *Attempt) bool {
+	for i := range f.Payments {
+		if p := &f.Payments[i]; p.AttemptID == a.ID && p.Status == payment.PaymentFailed {
+			return true
+		}
+	}
+	return false
+}
+
+// lingering reports whether an attempt that is over is to be watched still.
+func (f *Facts) lingering() bool {
+	for i := range f.Attempts {
+		if f.Attempts[i].WatchUntil != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Clock is how an attempt stands in time, by the database's clock.
+type Clock struct {
+	Age     time.Duration // since it was made
+	Over    bool          // the time in which its page may be paid has ended
+	Lingers bool          // it is over, and money may still come to its page
+}
+
+// Clocks reads how the attempts of an order stand in time. A page whose end is
+// not known is taken to live for life.
+func (s Store) Clocks(ctx context.Context, q pg.DBTX, orderID uuid.UUID, life time.Duration) (map[uuid.UUID]Clock, error) {
+	rows, err := s.q.AttemptClocks(ctx, q, db.AttemptClocksParams{OrderID: orderID, LifeSeconds: life.Seconds()})
+	if err != nil {
+		return nil, fmt.Errorf("read how attempts stand in time: %w", err)
+	}
+	out := make(map[uuid.UUID]Clock, len(rows))
+	for _, r := range rows {
+		out[r.ID] = Clock{Age: time.Duration(r.AgeSeconds * float64(time.Second)), Over: r.Over, Lingers: r.Lingers}
+	}
+	return out, nil
+}
+
+// CallTx notes that the provider is about to be asked for the page of an attempt
+// whose order is locked. first is false when that was noted before: the call may
+// have been made then.
+func (s Store) CallTx(ctx context.Context, tx pgx.Tx, attemptID uuid.UUID) (first bool, err error) {
+	n, err := s.q.CallAttempt(ctx, tx, attemptID)
+	if err != nil {
+		return false, fmt.Errorf("note a call: %w", err)
+	}
+	return n == 1, nil
+}
+
+// UncallTx takes back what CallTx noted: the call was certainly not made.
+func (s Store) UncallTx(ctx context.Context, tx pgx.Tx, attemptID uuid.UUID) error {
+	if err := s.q.UncallAttempt(ctx, tx, attemptID); err != nil {
+		return fmt.Errorf("take a call back: %w", err)
+	}
+	return nil
+}
+
+// LingerTx has an attempt that is about to be over watched for a while: money
+// may still come to its page. Its order is locked.
+func (s Store) LingerTx(ctx context.Context, tx pgx.Tx, a *Attempt, d time.Duration) error {
+	until, err := s.q.LingerAttempt(ctx, tx, db.LingerAttemptParams{ID: a.ID, Seconds: d.Seconds()})
+	if err != nil {
+		return fmt.Errorf("have an attempt watched: %w", err)
+	}
+	a.WatchUntil = until
+	return nil
+}
+
+// UnwatchTx ends the watch of a locked order.
+func (s Store) UnwatchTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) error {
+	if err := s.q.Unwatch(ctx, tx, []uuid.UUID{orderID}); err != nil {
+		return fmt.Errorf("end the watch of an order: %w", err)
+	}
+	return nil
+}
+
+// PutOff sets when an order is looked after next, from now.
+func (s Store) PutOff(ctx context.Context, q pg.DBTX, orderID uuid.UUID, wait time.Duration) error {
+	if err := s.q.PutOff(ctx, q, db.PutOffParams{OrderID: orderID, WaitSeconds: wait.Seconds()}); err != nil {
+		return fmt.Errorf("put an open order off: %w", err)
+	}
+	return nil
+}
