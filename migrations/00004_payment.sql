@@ -22,24 +22,39 @@ CREATE TABLE inbox (
   term            int NOT NULL DEFAULT 0,
   fetch_until     timestamptz,
   fetched_at      timestamptz,
+  -- Drawn from inbox_seq before the provider was asked: of two answers about one
+  -- object the higher looked later. 0 for what was not asked for.
+  seq             bigint NOT NULL DEFAULT 0,
+  -- Tries that say something about the row, since when they count, and, in a row,
+  -- those whose reply was lost, which say nothing about it.
   attempts        int NOT NULL DEFAULT 0,
+  since           timestamptz NOT NULL DEFAULT app_now(),
+  lost            int NOT NULL DEFAULT 0,
   next_attempt_at timestamptz NOT NULL DEFAULT app_now(),
+  -- How often an operator had it tried anew: who saw an older number presses in vain.
+  replays         int NOT NULL DEFAULT 0,
   note            text NOT NULL DEFAULT '',
   headers         bytea NOT NULL DEFAULT '',
   body            bytea NOT NULL DEFAULT '' ,
   said_at         timestamptz,
   received_at     timestamptz NOT NULL DEFAULT app_now(),
   done_at         timestamptz,
-  CONSTRAINT uq_inbox_event UNIQUE (provider, account, event_id, object_id),
+  -- The type belongs to it: a forgery that takes the id of a genuine event and
+  -- calls it something else must not stand where the genuine one has to.
+  CONSTRAINT uq_inbox_event UNIQUE (provider, account, event_id, object_id, event_type),
   CONSTRAINT inbox_ready CHECK (NOT ready OR facts IS NOT NULL OR class = 'ignored'),
   CONSTRAINT inbox_terminal CHECK ((state IN ('done', 'ignored', 'dead')) = (done_at IS NOT NULL))
 ) WITH (autovacuum_analyze_threshold = 500, autovacuum_analyze_scale_factor = 0.02);
 ALTER TABLE inbox ALTER COLUMN body SET COMPRESSION lz4;
 
--- Rows to apply, and rows to fetch first. Only open rows are in them, so a
--- claim costs the same whatever the table's size.
+CREATE SEQUENCE inbox_seq;
+
+-- Rows to apply, rows to fetch first, each account's by themselves, and rows that
+-- an operator may look at. Only such rows are in them, so a claim costs the same
+-- whatever the table's size.
 CREATE INDEX inbox_due ON inbox (next_attempt_at, id) WHERE state IN ('received', 'failed') AND ready;
-CREATE INDEX inbox_unfetched ON inbox (next_attempt_at, id) WHERE state IN ('received', 'failed', 'fetching') AND NOT ready;
+CREATE INDEX inbox_unfetched ON inbox (provider, account, next_attempt_at, id) WHERE state IN ('received', 'failed', 'fetching') AND NOT ready;
+CREATE INDEX inbox_stuck ON inbox (id) WHERE state IN ('failed', 'dead');
 CREATE INDEX inbox_object ON inbox (object_id);
 
 -- A capped sample of refused webhooks, for the operator who set a wrong secret.
@@ -54,6 +69,7 @@ CREATE TABLE webhook_samples (
 );
 
 GRANT SELECT, INSERT, UPDATE ON inbox, webhook_samples TO proofroom_app;
+GRANT USAGE ON SEQUENCE inbox_seq TO proofroom_app;
 
 -- +goose Down
 SELECT 1;

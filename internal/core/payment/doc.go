@@ -10,8 +10,10 @@
 //
 // # Invariants
 //
-//   - A row is unique by (provider, account, event_id, object_id). Event
-//     identity only saves work; effects are unique by provider object.
+//   - A row is unique by (provider, account, event_id, object_id, event_type).
+//     Event identity only saves work; effects are unique by provider object.
+//   - Of two answers about one object the one with the higher sequence looked
+//     later; the number is drawn before the provider is asked.
 //   - A row is stored before its sender is answered with 2xx.
 //   - A row ends as done, ignored or dead; nothing else is final.
 //   - Calls to a provider are refused inside a database transaction.

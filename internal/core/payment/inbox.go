@@ -3,7 +3,6 @@ package payment
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -28,6 +27,9 @@ type Row struct {
 	Receipt  Receipt
 	Header   http.Header
 	Body     []byte
+	// Seq is for a reply that carries disputes: drawn by DrawSeq before the
+	// provider was asked. Zero otherwise.
+	Seq int64
 }
 
 // Claimed is a row that the caller holds locked and may apply.
@@ -39,7 +41,7 @@ type Claimed struct {
 	ObjectID  string
 	Class     Class
 	Attempts  int
-	Age       time.Duration
+	Age       time.Duration // since its tries count
 	Facts     []Observation
 	// Unreadable is why the stored facts cannot be read; such a row is poison.
 	Unreadable error
@@ -63,13 +65,14 @@ func Missing(provider, account, paymentID string) Row {
 	}}
 }
 
-// States says how rows with the names of these stand; rows that are not there
-// are left out. The key is the event's name.
+// States says how pointers with the names of these stand; those that are not
+// there are left out. The key is the event's name.
 func (in Inbox) States(ctx context.Context, q pg.DBTX, rows []Row) (map[string]string, error) {
 	var p db.StatesOfParams
 	for _, r := range rows {
 		p.Providers, p.Accounts = append(p.Providers, r.Provider), append(p.Accounts, r.Account)
 		p.EventIds, p.ObjectIds = append(p.EventIds, r.Receipt.EventID), append(p.ObjectIds, r.Receipt.ObjectID)
+		p.EventTypes = append(p.EventTypes, r.Receipt.EventType)
 	}
 	states, err := in.q.StatesOf(ctx, q, p)
 	if err != nil {
@@ -101,7 +104,7 @@ func (in Inbox) Store(ctx context.Context, q pg.DBTX, rows []Row) (map[uuid.UUID
 		p.EventTypes, p.Classes = append(p.EventTypes, r.Receipt.EventType), append(p.Classes, string(r.Receipt.Class))
 		p.Appliers, p.Facts = append(p.Appliers, r.Receipt.Applier), append(p.Facts, facts)
 		p.Headers, p.Bodies = append(p.Headers, headerBytes(r.Header)), append(p.Bodies, bodyBytes(r.Body))
-		p.SaidAt = append(p.SaidAt, r.Receipt.Created)
+		p.SaidAt, p.Seqs = append(p.SaidAt, r.Receipt.Created), append(p.Seqs, r.Seq)
 	}
 	ids, err := in.q.InsertReceipts(ctx, q, p)
 	if err != nil {
@@ -115,6 +118,7 @@ func (in Inbox) Store(ctx context.Context, q pg.DBTX, rows []Row) (map[uuid.UUID
 		if !fresh[r.ID] && r.Receipt.Class == ClassPointer {
 			again.Providers, again.Accounts = append(again.Providers, r.Provider), append(again.Accounts, r.Account)
 			again.EventIds, again.ObjectIds = append(again.EventIds, r.Receipt.EventID), append(again.ObjectIds, r.Receipt.ObjectID)
+			again.EventTypes = append(again.EventTypes, r.Receipt.EventType)
 		}
 	}
 	if len(again.EventIds) > 0 {
@@ -141,11 +145,33 @@ func bodyBytes(b []byte) []byte {
 	return b
 }
 
-// Backlog counts the rows that wait to be applied, up to limit.
+// DrawSeq draws a number above all drawn before, and reads the clock of leases
+// and expiry. Who asks a provider about disputes outside a fetch draws it first
+// and stores it with the answer, so that an older answer never replaces a newer.
+func (in Inbox) DrawSeq(ctx context.Context, q pg.DBTX) (seq int64, now time.Time, err error) {
+	r, err := in.q.DrawSeq(ctx, q)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("draw a sequence: %w", err)
+	}
+	return r.Seq, r.Now, nil
+}
+
+// Backlog counts the facts that wait to be applied for the first time, up to
+// limit.
 func (in Inbox) Backlog(ctx context.Context, q pg.DBTX, limit int) (int, error) {
 	n, err := in.q.Backlog(ctx, q, int32(limit))
 	if err != nil {
 		return 0, fmt.Errorf("count the backlog: %w", err)
+	}
+	return int(n), nil
+}
+
+// Unfetched counts the pointers of an account that were not fetched yet, up to
+// limit.
+func (in Inbox) Unfetched(ctx context.Context, q pg.DBTX, provider, account string, limit int) (int, error) {
+	n, err := in.q.Unfetched(ctx, q, db.UnfetchedParams{Provider: provider, Account: account, Max: int32(limit)})
+	if err != nil {
+		return 0, fmt.Errorf("count pointers: %w", err)
 	}
 	return int(n), nil
 }
@@ -182,16 +208,7 @@ func claimed(r db.ClaimRowsRow) Claimed {
 		ID: r.ID, Provider: r.Provider, Account: r.Account, EventType: r.EventType, ObjectID: r.ObjectID, Class: Class(r.Class),
 		Attempts: int(r.Attempts), Age: time.Duration(r.AgeSeconds * float64(time.Second)),
 	}
-	if err := json.Unmarshal(r.Facts, &c.Facts); err != nil {
-		c.Unreadable = fmt.Errorf("the stored observations cannot be read: %w", err)
-	}
-	for i := range c.Facts {
-		o := &c.Facts[i]
-		o.InboxID = r.ID
-		if Rank(o.Kind, o.Status) == 0 {
-			c.Unreadable = fmt.Errorf("%q is no status of a %s", o.Status, o.Kind)
-		}
-	}
+	c.Facts, c.Unreadable = facts(r.ID, r.Seq, r.Facts)
 	return c
 }
 
@@ -245,24 +262,46 @@ type Fetch struct {
 	Account  string
 	Pointer  Pointer
 	Term     int32
-	Attempts int
+	Attempts int // answers so far that said something about the pointer
+	Lost     int // replies lost since the last answer
 }
 
-// ClaimFetches leases up to limit pointers for 30 s; each has a term at which
-// alone the result counts.
-func (in Inbox) ClaimFetches(ctx context.Context, q pg.DBTX, limit int) ([]Fetch, error) {
-	rows, err := in.q.ClaimFetches(ctx, q, int32(limit))
+// ClaimFetches leases up to limit pointers of one account for 30 s; each has a
+// term at which alone the result counts, and draws the sequence of its answer.
+func (in Inbox) ClaimFetches(ctx context.Context, q pg.DBTX, provider, account string, limit int) ([]Fetch, error) {
+	rows, err := in.q.ClaimFetches(ctx, q, db.ClaimFetchesParams{Provider: provider, Account: account, Max: int32(limit)})
 	if err != nil {
 		return nil, fmt.Errorf("claim pointers: %w", err)
 	}
 	out := make([]Fetch, len(rows))
 	for i, r := range rows {
-		out[i] = Fetch{
-			ID: r.ID, Provider: r.Provider, Account: r.Account, Term: r.Term, Attempts: int(r.Attempts),
-			Pointer: Pointer{EventType: r.EventType, ObjectID: r.ObjectID},
-		}
+		out[i] = fetch(r)
 	}
 	return out, nil
+}
+
+// ClaimStrays is ClaimFetches for pointers of accounts that ps does not have.
+func (in Inbox) ClaimStrays(ctx context.Context, q pg.DBTX, ps Providers, limit int) ([]Fetch, error) {
+	p := db.ClaimStraysParams{Providers: []string{}, Accounts: []string{}, Max: int32(limit)}
+	for _, known := range ps {
+		p.Providers, p.Accounts = append(p.Providers, known.Name()), append(p.Accounts, known.Account())
+	}
+	rows, err := in.q.ClaimStrays(ctx, q, p)
+	if err != nil {
+		return nil, fmt.Errorf("claim pointers of unknown accounts: %w", err)
+	}
+	out := make([]Fetch, len(rows))
+	for i, r := range rows {
+		out[i] = fetch(db.ClaimFetchesRow(r))
+	}
+	return out, nil
+}
+
+func fetch(r db.ClaimFetchesRow) Fetch {
+	return Fetch{
+		ID: r.ID, Provider: r.Provider, Account: r.Account, Term: r.Term, Attempts: int(r.Attempts), Lost: int(r.Lost),
+		Pointer: Pointer{EventType: r.EventType, ObjectID: r.ObjectID},
+	}
 }
 
 // Fetched stores what a pointer pointed at. stored is false when the lease was
@@ -279,13 +318,39 @@ func (in Inbox) Fetched(ctx context.Context, q pg.DBTX, f Fetch, facts []Observa
 	return n == 1, nil
 }
 
-// FetchFailed puts a pointer off, at the fetcher's own term.
-func (in Inbox) FetchFailed(ctx context.Context, q pg.DBTX, f Fetch, e End) error {
-	_, err := in.q.FetchFailed(ctx, q, db.FetchFailedParams{ID: f.ID, Term: f.Term, Dead: e.Dead, Note: note(e.Note), Wait: e.Wait.Seconds()})
+// FetchFailed puts a pointer off, at the fetcher's own term. lost says that the
+// provider did not answer, which is no verdict about the pointer and counts no
+// attempt.
+func (in Inbox) FetchFailed(ctx context.Context, q pg.DBTX, f Fetch, e End, lost bool) error {
+	_, err := in.q.FetchFailed(ctx, q, db.FetchFailedParams{
+		ID: f.ID, Term: f.Term, Dead: e.Dead, Lost: lost, Note: note(e.Note), Wait: e.Wait.Seconds(),
+	})
 	if err != nil {
 		return fmt.Errorf("put a pointer off: %w", err)
 	}
 	return nil
+}
+
+// Unclaim gives back a pointer that nobody was asked about.
+func (in Inbox) Unclaim(ctx context.Context, q pg.DBTX, f Fetch) error {
+	if _, err := in.q.Unclaim(ctx, q, db.UnclaimParams{ID: f.ID, Term: f.Term}); err != nil {
+		return fmt.Errorf("give a pointer back: %w", err)
+	}
+	return nil
+}
+
+// LastFacts are the facts that asking about each object last brought, as they
+// are stored: JSON.
+func (in Inbox) LastFacts(ctx context.Context, q pg.DBTX, provider, account string, objectIDs []string) (map[string][]byte, error) {
+	rows, err := in.q.LastFacts(ctx, q, db.LastFactsParams{Provider: provider, Account: account, ObjectIds: objectIDs})
+	if err != nil {
+		return nil, fmt.Errorf("read what was last found out: %w", err)
+	}
+	out := make(map[string][]byte, len(rows))
+	for _, r := range rows {
+		out[r.ObjectID] = r.Facts
+	}
+	return out, nil
 }
 
 // Sample keeps a refused webhook in one of a hundred slots.
@@ -297,38 +362,6 @@ func (in Inbox) Sample(ctx context.Context, q pg.DBTX, slot int, provider, accou
 		return fmt.Errorf("keep a sample: %w", err)
 	}
 	return nil
-}
-
-// Stored is a row as it stands, for showing.
-type Stored struct {
-	ID         uuid.UUID
-	EventID    string
-	EventType  string
-	ObjectID   string
-	Class      Class
-	State      string
-	Note       string
-	Attempts   int
-	ReceivedAt time.Time
-	DoneAt     *time.Time
-}
-
-// ErrNoRow says that the inbox has no such row.
-var ErrNoRow = errors.New("payment: the inbox has no such row")
-
-// Get reads one row.
-func (in Inbox) Get(ctx context.Context, q pg.DBTX, rowID uuid.UUID) (Stored, error) {
-	r, err := in.q.GetRow(ctx, q, rowID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Stored{}, ErrNoRow
-	}
-	if err != nil {
-		return Stored{}, fmt.Errorf("read an inbox row: %w", err)
-	}
-	return Stored{
-		ID: r.ID, EventID: r.EventID, EventType: r.EventType, ObjectID: r.ObjectID, Class: Class(r.Class), State: r.State,
-		Note: r.Note, Attempts: int(r.Attempts), ReceivedAt: r.ReceivedAt, DoneAt: r.DoneAt,
-	}, nil
 }
 
 // Providers are the accounts that this installation takes money with.

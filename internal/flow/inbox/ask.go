@@ -17,8 +17,6 @@ const (
 	// asked is told how things stand.
 	settleTime  = 3 * time.Second
 	settleEvery = 10 * time.Millisecond
-
-	received = "received" // the state of a row that nobody has worked yet
 )
 
 // Asker asks providers what became of a page, and applies the answer. It serves
@@ -77,8 +75,8 @@ func (a *Asker) Say(ctx context.Context, row payment.Row) error {
 func (a *Asker) settled(ctx context.Context, rowID uuid.UUID) error {
 	deadline := time.Now().Add(settleTime)
 	for {
-		row, err := a.inbox.Get(ctx, a.pool, rowID)
-		if err != nil || row.State != received || time.Now().After(deadline) {
+		state, err := a.inbox.State(ctx, a.pool, rowID)
+		if err != nil || state != payment.StateReceived || time.Now().After(deadline) {
 			return err
 		}
 		wait(ctx, settleEvery)

@@ -13,12 +13,15 @@
 //   - A row is applied in the transaction that ends it. A group that fails for a
 //     reason of its own is halved down to the row that fails; that row is put
 //     off and finally dead, and its neighbours are applied.
-//   - Transient database errors count no attempt.
+//   - Transient database errors and lost replies of a provider count no attempt.
+//   - An event that is said again leads to a fetch that begins after it was said.
 //
 // # Concurrency
 //
 // Receipts of concurrent requests go in as groups: a flusher takes all that
 // waits, commits, repeats. Rows are claimed with SKIP LOCKED, so any number of
 // instances drain. Pointers are fetched outside transactions under a lease with
-// a term.
+// a term and a sequence drawn before the provider is asked, a few at once for
+// each account; an account whose provider does not answer is left alone for a
+// while by a breaker of its own, and nobody else's pointers wait for it.
 package inbox

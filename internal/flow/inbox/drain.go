@@ -57,7 +57,7 @@ func (d *Drainer) Wake() {
 	}
 }
 
-// Backlog counts the rows that wait to be applied, up to 301.
+// Backlog counts the facts that wait to be applied for the first time, up to 301.
 func (d *Drainer) Backlog(ctx context.Context) (int, error) {
 	return d.inbox.Backlog(ctx, d.pool, maxBacklog+1)
 }
@@ -212,12 +212,13 @@ func (d *Drainer) missing(ctx context.Context, tx pgx.Tx, outcomes []payment.Out
 	return err
 }
 
-// end puts a row off by backoff, and gives up after about an hour.
+// end puts a row off by backoff, and gives up after about an hour and more than
+// one try: the hour may have been spent with nobody there to try.
 func end(r payment.Claimed, v payment.Verdict, note string) payment.End {
 	e := payment.End{ID: r.ID, Verdict: v, Note: note}
 	if v == payment.Retry {
 		e.Wait = backoff(r.Attempts)
-		e.Dead = r.Age > retryFor
+		e.Dead = r.Age > retryFor && r.Attempts > 0
 	}
 	return e
 }

@@ -2,7 +2,6 @@ package inbox_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -26,6 +25,7 @@ import (
 type applier struct {
 	mu      sync.Mutex
 	applied map[string]int
+	latest  map[string]payment.Observation
 	poison  map[string]bool
 	err     error
 	verdict payment.Verdict
@@ -52,8 +52,16 @@ func (a *applier) ApplyTx(ctx context.Context, tx pgx.Tx, obs []payment.Observat
 	defer a.mu.Unlock()
 	for _, o := range obs {
 		a.applied[o.PaymentID]++
+		a.latest[o.PaymentID] = o
 	}
 	return out, nil
+}
+
+// last is what was applied last about a payment.
+func (a *applier) last(paymentID string) payment.Observation {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.latest[paymentID]
 }
 
 type bundle struct {
@@ -67,7 +75,7 @@ func setup(t *testing.T) *bundle {
 	t.Helper()
 	db := pgtest.New(t)
 	log := slog.New(slog.DiscardHandler)
-	a := &applier{applied: map[string]int{}, poison: map[string]bool{}}
+	a := &applier{applied: map[string]int{}, latest: map[string]payment.Observation{}, poison: map[string]bool{}}
 	b := &bundle{db: db, applier: a, drainer: inbox.NewDrainer(db.Pool, log, map[string]payment.Applier{payment.ApplierOrder: a})}
 	b.receiver = inbox.NewReceiver(db.Pool, log, func() {})
 	t.Cleanup(b.receiver.Close)
@@ -222,7 +230,7 @@ func TestDrainGivesUp(t *testing.T) {
 	_, err := b.drainer.Drain(t.Context(), payment.ApplierOrder)
 	require.NoError(t, err)
 	require.Equal(t, 1, b.count(t, "state = 'failed'"))
-	_, err = b.db.Owner.Exec(t.Context(), `UPDATE inbox SET next_attempt_at = app_now(), received_at = app_now() - interval '61 minutes'`)
+	_, err = b.db.Owner.Exec(t.Context(), `UPDATE inbox SET next_attempt_at = app_now(), since = app_now() - interval '61 minutes'`)
 	require.NoError(t, err)
 	_, err = b.drainer.Drain(t.Context(), payment.ApplierOrder)
 	require.NoError(t, err)
@@ -264,100 +272,4 @@ func TestDrainersShare(t *testing.T) {
 		require.Equal(t, 1, n, event)
 	}
 	require.Equal(t, 30, b.count(t, "state = 'done'"))
-}
-
-func pointer(event string) payment.Row {
-	r := fact(event)
-	r.Receipt.Class, r.Receipt.EventType, r.Receipt.Facts = payment.ClassPointer, "charge.refunded", nil
-	return r
-}
-
-// provider answers a fetch when it is let.
-type provider struct {
-	payment.Provider
-	let     chan struct{}
-	fetched chan payment.Pointer
-	err     error
-}
-
-func (*provider) Name() string    { return "stripe" }
-func (*provider) Account() string { return "main" }
-func (p *provider) Fetch(ctx context.Context, at payment.Pointer) ([]payment.Observation, error) {
-	p.fetched <- at
-	select {
-	case <-p.let:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if p.err != nil {
-		return nil, p.err
-	}
-	return []payment.Observation{{Provider: "stripe", Account: "main", Kind: payment.KindPayment, PaymentID: at.ObjectID, Status: payment.PaymentSucceeded}}, nil
-}
-
-func TestFetchThenApply(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	p := &provider{let: make(chan struct{}, 9), fetched: make(chan payment.Pointer, 9)}
-	f := inbox.NewFetcher(b.db.Pool, slog.New(slog.DiscardHandler), payment.Providers{p}, func() {})
-	b.receive(t, pointer("evt_1"))
-	n, err := b.drainer.Drain(t.Context(), payment.ApplierOrder)
-	require.NoError(t, err)
-	require.Zero(t, n, "nothing to apply before it is fetched")
-	p.let <- struct{}{}
-	_, err = f.Fetch(t.Context())
-	require.NoError(t, err)
-	_, err = b.drainer.Drain(t.Context(), payment.ApplierOrder)
-	require.NoError(t, err)
-	require.Equal(t, 1, b.applier.applied["pi_evt_1"])
-	require.Equal(t, 1, b.count(t, "state = 'done'"))
-
-	// Said again, it is fetched again, but not before 10 s have passed.
-	b.receive(t, pointer("evt_1"))
-	require.Equal(t, 1, b.count(t, "state = 'received' AND NOT ready AND next_attempt_at > app_now() + interval '8 seconds'"))
-}
-
-// A fetch that lasts longer than its lease is done by another, and its own
-// result no longer counts.
-func TestFetchLease(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	slow := &provider{let: make(chan struct{}), fetched: make(chan payment.Pointer, 1)}
-	fast := &provider{let: make(chan struct{}, 1), fetched: make(chan payment.Pointer, 1)}
-	log := slog.New(slog.DiscardHandler)
-	first := inbox.NewFetcher(b.db.Pool, log, payment.Providers{slow}, func() {})
-	second := inbox.NewFetcher(b.db.Pool, log, payment.Providers{fast}, func() {})
-	b.receive(t, pointer("evt_1"))
-	done := make(chan error, 1)
-	go func() { _, err := first.Fetch(t.Context()); done <- err }()
-	<-slow.fetched
-	n, err := second.Fetch(t.Context())
-	require.NoError(t, err)
-	require.Zero(t, n, "the lease holds")
-	_, err = b.db.Owner.Exec(t.Context(), `UPDATE inbox SET fetch_until = app_now()`)
-	require.NoError(t, err)
-	fast.let <- struct{}{}
-	n, err = second.Fetch(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, 1, n)
-	var facts []byte
-	require.NoError(t, b.db.Owner.QueryRow(t.Context(), `SELECT facts FROM inbox`).Scan(&facts))
-	_, err = b.db.Owner.Exec(t.Context(), `UPDATE inbox SET facts = 'kept'`)
-	require.NoError(t, err)
-	close(slow.let)
-	require.NoError(t, <-done)
-	require.NoError(t, b.db.Owner.QueryRow(t.Context(), `SELECT facts FROM inbox`).Scan(&facts))
-	require.Equal(t, "kept", string(facts), "the late result was not stored")
-}
-
-func TestFetchFails(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	p := &provider{let: make(chan struct{}, 9), fetched: make(chan payment.Pointer, 9), err: errors.New("no answer")}
-	f := inbox.NewFetcher(b.db.Pool, slog.New(slog.DiscardHandler), payment.Providers{p}, func() {})
-	b.receive(t, pointer("evt_1"))
-	p.let <- struct{}{}
-	_, err := f.Fetch(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, 1, b.count(t, "state = 'failed' AND NOT ready AND attempts = 1 AND next_attempt_at > app_now()"))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,13 +21,18 @@ const (
 	maxWaiting   = 2000    // requests waiting for their receipt; more are told to come back
 	maxGroupRows = 256     // rows in one statement
 	maxGroupSize = 4 << 20 // bytes of bodies in one statement
-	flushers     = 2       // two overlap each other's sync; more lose
+	flushers     = 2       // of facts: two overlap each other's sync; more lose
 	storeTimeout = 10 * time.Second
-	// Receipts outrun the drain. Beyond this many rows due they are held back,
-	// so that the time from receipt to effect stays bounded.
+	countTimeout = time.Second
+	// Receipts of facts outrun the drain. Beyond this many facts due they are held
+	// back, so that the time from receipt to effect stays bounded.
 	maxBacklog   = 300
 	backlogEvery = 50 * time.Millisecond
 	holdAtMost   = 5 * time.Second
+	// Pointers wait for their provider, who may be away for hours while its events
+	// come in. Beyond this many of one account its sender is told to come back.
+	maxPointers   = 5000
+	pointersEvery = time.Second
 )
 
 // ErrBusy is the answer when too many requests wait. The provider sends again.
@@ -41,18 +47,21 @@ var (
 	afterStore  = faultpoint.Define("inbox.after_store", "the row is committed, the sender has no answer")
 )
 
-// Receiver stores receipts in groups.
+// Receiver stores receipts in groups. Facts have a queue of their own, since only
+// they are held back for a drain that lags.
 type Receiver struct {
 	pool  *pgxpool.Pool
 	inbox payment.Inbox
 	log   *slog.Logger
 	wake  func()
 
-	queue chan *receipt
-	stop  chan struct{}
-	done  sync.WaitGroup
+	facts, rest chan *receipt
+	waiting     atomic.Int64
+	stop        chan struct{}
+	done        sync.WaitGroup
 
-	backlog backlog
+	backlog  level
+	pointers sync.Map // *level by account
 }
 
 type receipt struct {
@@ -64,10 +73,15 @@ type receipt struct {
 
 // NewReceiver starts the flushers. wake is called after rows were stored.
 func NewReceiver(pool *pgxpool.Pool, log *slog.Logger, wake func()) *Receiver {
-	r := &Receiver{pool: pool, log: log, wake: wake, queue: make(chan *receipt, maxWaiting), stop: make(chan struct{})}
-	for range flushers {
-		r.done.Go(r.flush)
+	r := &Receiver{
+		pool: pool, log: log, wake: wake, stop: make(chan struct{}),
+		facts: make(chan *receipt, maxWaiting), rest: make(chan *receipt, maxWaiting),
+		backlog: level{every: backlogEvery, most: maxBacklog},
 	}
+	for range flushers {
+		r.done.Go(func() { r.flush(r.facts, r.hold) })
+	}
+	r.done.Go(func() { r.flush(r.rest, func() {}) })
 	return r
 }
 
@@ -83,17 +97,24 @@ func (r *Receiver) Receive(ctx context.Context, row payment.Row) (fresh bool, er
 	if err := beforeStore.Hit(); err != nil {
 		return false, err
 	}
-	rc := &receipt{row: row, ready: make(chan struct{})}
 	select {
 	case <-r.stop:
 		return false, ErrBusy.After(5 * time.Second)
 	default:
 	}
-	select {
-	case r.queue <- rc:
-	default:
+	queue := r.facts
+	if row.Receipt.Class != payment.ClassFact {
+		queue = r.rest
+	}
+	if row.Receipt.Class == payment.ClassPointer && r.tooMany(row.Provider, row.Account) {
+		return false, ErrBusy.After(time.Minute)
+	}
+	if r.waiting.Add(1) > maxWaiting {
+		r.waiting.Add(-1)
 		return false, ErrBusy.After(5 * time.Second)
 	}
+	rc := &receipt{row: row, ready: make(chan struct{})}
+	queue <- rc // has room for all that may wait
 	if !guardDurable.On() {
 		return true, nil
 	}
@@ -110,16 +131,17 @@ func (r *Receiver) Receive(ctx context.Context, row payment.Row) (fresh bool, er
 	return rc.fresh, rc.err
 }
 
-func (r *Receiver) flush() {
+func (r *Receiver) flush(queue <-chan *receipt, hold func()) {
 	for {
 		select {
-		case first := <-r.queue:
-			r.group(first)
+		case first := <-queue:
+			hold()
+			r.group(first, queue)
 		case <-r.stop:
 			for {
 				select {
-				case first := <-r.queue:
-					r.group(first)
+				case first := <-queue:
+					r.group(first, queue)
 				default:
 					return
 				}
@@ -130,13 +152,12 @@ func (r *Receiver) flush() {
 
 // group stores first and whatever else waits. It uses a context of its own: the
 // requests of a group must not end each other's statement.
-func (r *Receiver) group(first *receipt) {
-	r.backlog.hold(r.stop, func(ctx context.Context) (int, error) { return r.inbox.Backlog(ctx, r.pool, maxBacklog+1) })
+func (r *Receiver) group(first *receipt, queue <-chan *receipt) {
 	batch := []*receipt{first}
 	size := len(first.row.Body)
 	for len(batch) < maxGroupRows && size < maxGroupSize {
 		select {
-		case rc := <-r.queue:
+		case rc := <-queue:
 			batch = append(batch, rc)
 			size += len(rc.row.Body)
 			continue
@@ -158,6 +179,7 @@ func (r *Receiver) group(first *receipt) {
 		}
 		close(rc.ready)
 	}
+	r.waiting.Add(-int64(len(batch)))
 	r.wake()
 }
 
@@ -181,37 +203,53 @@ func (r *Receiver) store(batch []*receipt) error {
 	return nil
 }
 
-// backlog holds receipts back while too many rows wait to be applied.
-type backlog struct {
-	mu   sync.Mutex
-	at   time.Time
-	over bool
-}
-
-func (b *backlog) hold(stop <-chan struct{}, count func(context.Context) (int, error)) {
+// hold waits while too many facts are due.
+func (r *Receiver) hold() {
 	deadline := time.Now().Add(holdAtMost)
-	for b.full(count) && time.Now().Before(deadline) {
+	for r.backlog.over(r.due) && time.Now().Before(deadline) {
 		select {
 		case <-time.After(backlogEvery):
-		case <-stop:
+		case <-r.stop:
 			return
 		}
 	}
 }
 
-// full asks the database at most every 50 ms. When it cannot tell, receipts go
-// on: storing them is what must not stop.
-func (b *backlog) full(count func(context.Context) (int, error)) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if time.Since(b.at) < backlogEvery {
-		return b.over
+func (r *Receiver) due(ctx context.Context, limit int) (int, error) {
+	return r.inbox.Backlog(ctx, r.pool, limit)
+}
+
+// tooMany reports whether too many pointers of an account wait for their provider.
+func (r *Receiver) tooMany(provider, account string) bool {
+	l, _ := r.pointers.LoadOrStore([2]string{provider, account}, &level{every: pointersEvery, most: maxPointers})
+	return l.(*level).over(func(ctx context.Context, limit int) (int, error) {
+		return r.inbox.Unfetched(ctx, r.pool, provider, account, limit)
+	})
+}
+
+// level is how many rows of a kind wait, as the database last said.
+type level struct {
+	every time.Duration // it is asked no more often
+	most  int
+
+	mu   sync.Mutex
+	at   time.Time
+	high bool
+}
+
+// over reports whether more than the most wait. When the database cannot tell,
+// receipts go on: storing them is what must not stop.
+func (l *level) over(count func(ctx context.Context, limit int) (int, error)) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.at) < l.every {
+		return l.high
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), countTimeout)
 	defer cancel()
-	n, err := count(ctx)
-	b.at, b.over = time.Now(), err == nil && n > maxBacklog
-	return b.over
+	n, err := count(ctx, l.most+1)
+	l.at, l.high = time.Now(), err == nil && n > l.most
+	return l.high
 }
 
 // ids of rows, for logs and claims.

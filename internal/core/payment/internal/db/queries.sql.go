@@ -13,10 +13,12 @@ import (
 )
 
 const backlog = `-- name: Backlog :one
-SELECT count(*)::bigint FROM (SELECT FROM inbox WHERE state IN ('received', 'failed') AND ready AND next_attempt_at <= app_now() LIMIT $1) due
+SELECT count(*)::bigint FROM (SELECT FROM inbox
+  WHERE state = 'received' AND class = 'fact' AND ready AND next_attempt_at <= app_now() LIMIT $1) due
 `
 
-// Counts rows that wait to be applied, up to the limit: partial index inbox_due.
+// Counts facts that wait to be applied for the first time, up to the limit:
+// partial index inbox_due.
 func (q *Queries) Backlog(ctx context.Context, db DBTX, max int32) (int64, error) {
 	row := db.QueryRow(ctx, backlog, max)
 	var column_1 int64
@@ -25,7 +27,7 @@ func (q *Queries) Backlog(ctx context.Context, db DBTX, max int32) (int64, error
 }
 
 const claimDue = `-- name: ClaimDue :many
-SELECT id, provider, account, event_type, class, object_id, facts, attempts, extract(epoch FROM app_now() - received_at)::float8 AS age_seconds
+SELECT id, provider, account, event_type, class, object_id, facts, seq, attempts, extract(epoch FROM app_now() - since)::float8 AS age_seconds
 FROM inbox
 WHERE state IN ('received', 'failed') AND ready AND next_attempt_at <= app_now() AND applier = $1
 ORDER BY next_attempt_at, id LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -44,6 +46,7 @@ type ClaimDueRow struct {
 	Class      string
 	ObjectID   string
 	Facts      []byte
+	Seq        int64
 	Attempts   int32
 	AgeSeconds float64
 }
@@ -67,6 +70,7 @@ func (q *Queries) ClaimDue(ctx context.Context, db DBTX, arg ClaimDueParams) ([]
 			&i.Class,
 			&i.ObjectID,
 			&i.Facts,
+			&i.Seq,
 			&i.Attempts,
 			&i.AgeSeconds,
 		); err != nil {
@@ -81,14 +85,22 @@ func (q *Queries) ClaimDue(ctx context.Context, db DBTX, arg ClaimDueParams) ([]
 }
 
 const claimFetches = `-- name: ClaimFetches :many
-UPDATE inbox i SET state = 'fetching', term = i.term + 1, fetch_until = app_now() + interval '30 seconds'
+UPDATE inbox i SET state = 'fetching', term = i.term + 1, seq = nextval('inbox_seq'), again = false,
+  since = CASE WHEN i.attempts = 0 THEN app_now() ELSE i.since END, fetch_until = app_now() + interval '30 seconds'
 FROM (SELECT c.id FROM inbox c
-      WHERE c.state IN ('received', 'failed', 'fetching') AND NOT c.ready AND c.next_attempt_at <= app_now()
+      WHERE c.provider = $1 AND c.account = $2
+        AND c.state IN ('received', 'failed', 'fetching') AND NOT c.ready AND c.next_attempt_at <= app_now()
         AND (c.state <> 'fetching' OR c.fetch_until <= app_now())
-      ORDER BY c.next_attempt_at, c.id LIMIT $1 FOR UPDATE SKIP LOCKED) due
+      ORDER BY c.next_attempt_at, c.id LIMIT $3 FOR UPDATE SKIP LOCKED) due
 WHERE i.id = due.id
-RETURNING i.id, i.provider, i.account, i.event_type, i.object_id, i.term, i.attempts
+RETURNING i.id, i.provider, i.account, i.event_type, i.object_id, i.term, i.attempts, i.lost
 `
+
+type ClaimFetchesParams struct {
+	Provider string
+	Account  string
+	Max      int32
+}
 
 type ClaimFetchesRow struct {
 	ID        uuid.UUID
@@ -98,12 +110,15 @@ type ClaimFetchesRow struct {
 	ObjectID  string
 	Term      int32
 	Attempts  int32
+	Lost      int32
 }
 
-// Claims pointers to fetch, under a lease of 30 s with a term: partial index
-// inbox_unfetched. A fetch whose lease ran out is claimed by the next.
-func (q *Queries) ClaimFetches(ctx context.Context, db DBTX, max int32) ([]ClaimFetchesRow, error) {
-	rows, err := db.Query(ctx, claimFetches, max)
+// Claims pointers of one account to fetch, under a lease of 30 s with a term:
+// partial index inbox_unfetched. A fetch whose lease ran out is claimed by the
+// next. What was said before the claim is seen by the fetch, so again is over;
+// the row's own time begins with the first fetch that says something about it.
+func (q *Queries) ClaimFetches(ctx context.Context, db DBTX, arg ClaimFetchesParams) ([]ClaimFetchesRow, error) {
+	rows, err := db.Query(ctx, claimFetches, arg.Provider, arg.Account, arg.Max)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +134,7 @@ func (q *Queries) ClaimFetches(ctx context.Context, db DBTX, max int32) ([]Claim
 			&i.ObjectID,
 			&i.Term,
 			&i.Attempts,
+			&i.Lost,
 		); err != nil {
 			return nil, err
 		}
@@ -131,7 +147,7 @@ func (q *Queries) ClaimFetches(ctx context.Context, db DBTX, max int32) ([]Claim
 }
 
 const claimRows = `-- name: ClaimRows :many
-SELECT id, provider, account, event_type, class, object_id, facts, attempts, extract(epoch FROM app_now() - received_at)::float8 AS age_seconds
+SELECT id, provider, account, event_type, class, object_id, facts, seq, attempts, extract(epoch FROM app_now() - since)::float8 AS age_seconds
 FROM inbox
 WHERE id = ANY($1::uuid[]) AND state IN ('received', 'failed') AND ready
 ORDER BY id FOR UPDATE SKIP LOCKED
@@ -145,6 +161,7 @@ type ClaimRowsRow struct {
 	Class      string
 	ObjectID   string
 	Facts      []byte
+	Seq        int64
 	Attempts   int32
 	AgeSeconds float64
 }
@@ -167,6 +184,7 @@ func (q *Queries) ClaimRows(ctx context.Context, db DBTX, ids []uuid.UUID) ([]Cl
 			&i.Class,
 			&i.ObjectID,
 			&i.Facts,
+			&i.Seq,
 			&i.Attempts,
 			&i.AgeSeconds,
 		); err != nil {
@@ -180,23 +198,104 @@ func (q *Queries) ClaimRows(ctx context.Context, db DBTX, ids []uuid.UUID) ([]Cl
 	return items, nil
 }
 
+const claimStrays = `-- name: ClaimStrays :many
+UPDATE inbox i SET state = 'fetching', term = i.term + 1, again = false, fetch_until = app_now() + interval '30 seconds'
+FROM (SELECT c.id FROM inbox c
+      WHERE (c.provider, c.account) NOT IN (SELECT unnest($1::text[]), unnest($2::text[]))
+        AND c.state IN ('received', 'failed', 'fetching') AND NOT c.ready AND c.next_attempt_at <= app_now()
+        AND (c.state <> 'fetching' OR c.fetch_until <= app_now())
+      ORDER BY c.id LIMIT $3 FOR UPDATE SKIP LOCKED) due
+WHERE i.id = due.id
+RETURNING i.id, i.provider, i.account, i.event_type, i.object_id, i.term, i.attempts, i.lost
+`
+
+type ClaimStraysParams struct {
+	Providers []string
+	Accounts  []string
+	Max       int32
+}
+
+type ClaimStraysRow struct {
+	ID        uuid.UUID
+	Provider  string
+	Account   string
+	EventType string
+	ObjectID  string
+	Term      int32
+	Attempts  int32
+	Lost      int32
+}
+
+// The same of accounts that are not among these: nobody here can ask them.
+func (q *Queries) ClaimStrays(ctx context.Context, db DBTX, arg ClaimStraysParams) ([]ClaimStraysRow, error) {
+	rows, err := db.Query(ctx, claimStrays, arg.Providers, arg.Accounts, arg.Max)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimStraysRow
+	for rows.Next() {
+		var i ClaimStraysRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Provider,
+			&i.Account,
+			&i.EventType,
+			&i.ObjectID,
+			&i.Term,
+			&i.Attempts,
+			&i.Lost,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const drawSeq = `-- name: DrawSeq :one
+SELECT nextval('inbox_seq')::bigint AS seq, app_now()::timestamptz AS now
+`
+
+type DrawSeqRow struct {
+	Seq int64
+	Now time.Time
+}
+
+// A number above all drawn before.
+func (q *Queries) DrawSeq(ctx context.Context, db DBTX) (DrawSeqRow, error) {
+	row := db.QueryRow(ctx, drawSeq)
+	var i DrawSeqRow
+	err := row.Scan(&i.Seq, &i.Now)
+	return i, err
+}
+
 const fetchFailed = `-- name: FetchFailed :execrows
-UPDATE inbox SET state = CASE WHEN $1::boolean THEN 'dead' ELSE 'failed' END, done_at = CASE WHEN $1::boolean THEN app_now() END,
-  attempts = attempts + 1, note = $2, fetch_until = NULL, next_attempt_at = app_now() + make_interval(secs => $3::float8)
-WHERE id = $4 AND term = $5 AND state = 'fetching'
+UPDATE inbox SET
+  state = CASE WHEN $1::boolean AND NOT again THEN 'dead' ELSE 'failed' END,
+  done_at = CASE WHEN $1::boolean AND NOT again THEN app_now() END,
+  attempts = CASE WHEN $2::boolean THEN attempts ELSE attempts + 1 END, lost = CASE WHEN $2::boolean THEN lost + 1 ELSE 0 END,
+  note = $3, fetch_until = NULL, next_attempt_at = app_now() + make_interval(secs => $4::float8)
+WHERE id = $5 AND term = $6 AND state = 'fetching'
 `
 
 type FetchFailedParams struct {
 	Dead bool
+	Lost bool
 	Note string
 	Wait float64
 	ID   uuid.UUID
 	Term int32
 }
 
+// Puts a pointer off after a fetch. A lost reply counts no attempt.
 func (q *Queries) FetchFailed(ctx context.Context, db DBTX, arg FetchFailedParams) (int64, error) {
 	result, err := db.Exec(ctx, fetchFailed,
 		arg.Dead,
+		arg.Lost,
 		arg.Note,
 		arg.Wait,
 		arg.ID,
@@ -210,11 +309,13 @@ func (q *Queries) FetchFailed(ctx context.Context, db DBTX, arg FetchFailedParam
 
 const finish = `-- name: Finish :exec
 UPDATE inbox i SET
-  state = CASE WHEN i.again AND i.class = 'pointer' THEN 'received' ELSE u.state END,
-  done_at = CASE WHEN i.again AND i.class = 'pointer' THEN NULL ELSE app_now() END,
-  ready = NOT (i.again AND i.class = 'pointer'),
-  next_attempt_at = CASE WHEN i.again AND i.class = 'pointer' THEN greatest(app_now(), i.fetched_at + interval '10 seconds') ELSE i.next_attempt_at END,
-  again = false, note = u.note, attempts = i.attempts + 1
+  state = CASE WHEN i.again THEN 'received' ELSE u.state END,
+  done_at = CASE WHEN NOT i.again THEN app_now() END,
+  ready = NOT i.again,
+  next_attempt_at = CASE WHEN i.again THEN greatest(app_now(), i.fetched_at + interval '10 seconds') ELSE i.next_attempt_at END,
+  attempts = CASE WHEN i.again THEN 0 ELSE i.attempts + 1 END,
+  since = CASE WHEN i.again THEN app_now() ELSE i.since END,
+  again = false, note = u.note
 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS state, unnest($3::text[]) AS note) u
 WHERE i.id = u.id
 `
@@ -231,29 +332,39 @@ func (q *Queries) Finish(ctx context.Context, db DBTX, arg FinishParams) error {
 	return err
 }
 
-const getRow = `-- name: GetRow :one
-SELECT id, provider, account, event_id, object_id, event_type, class, state, note, attempts, received_at, done_at
+const getEvidence = `-- name: GetEvidence :one
+SELECT id, provider, account, event_id, object_id, event_type, class, applier, state, note, attempts, lost, replays, facts, seq, body,
+       said_at, received_at, fetched_at, next_attempt_at, done_at
 FROM inbox WHERE id = $1
 `
 
-type GetRowRow struct {
-	ID         uuid.UUID
-	Provider   string
-	Account    string
-	EventID    string
-	ObjectID   string
-	EventType  string
-	Class      string
-	State      string
-	Note       string
-	Attempts   int32
-	ReceivedAt time.Time
-	DoneAt     *time.Time
+type GetEvidenceRow struct {
+	ID            uuid.UUID
+	Provider      string
+	Account       string
+	EventID       string
+	ObjectID      string
+	EventType     string
+	Class         string
+	Applier       string
+	State         string
+	Note          string
+	Attempts      int32
+	Lost          int32
+	Replays       int32
+	Facts         []byte
+	Seq           int64
+	Body          []byte
+	SaidAt        *time.Time
+	ReceivedAt    time.Time
+	FetchedAt     *time.Time
+	NextAttemptAt time.Time
+	DoneAt        *time.Time
 }
 
-func (q *Queries) GetRow(ctx context.Context, db DBTX, id uuid.UUID) (GetRowRow, error) {
-	row := db.QueryRow(ctx, getRow, id)
-	var i GetRowRow
+func (q *Queries) GetEvidence(ctx context.Context, db DBTX, id uuid.UUID) (GetEvidenceRow, error) {
+	row := db.QueryRow(ctx, getEvidence, id)
+	var i GetEvidenceRow
 	err := row.Scan(
 		&i.ID,
 		&i.Provider,
@@ -262,26 +373,35 @@ func (q *Queries) GetRow(ctx context.Context, db DBTX, id uuid.UUID) (GetRowRow,
 		&i.ObjectID,
 		&i.EventType,
 		&i.Class,
+		&i.Applier,
 		&i.State,
 		&i.Note,
 		&i.Attempts,
+		&i.Lost,
+		&i.Replays,
+		&i.Facts,
+		&i.Seq,
+		&i.Body,
+		&i.SaidAt,
 		&i.ReceivedAt,
+		&i.FetchedAt,
+		&i.NextAttemptAt,
 		&i.DoneAt,
 	)
 	return i, err
 }
 
 const insertReceipts = `-- name: InsertReceipts :many
-INSERT INTO inbox (id, provider, account, event_id, object_id, event_type, class, applier, state, facts, ready, headers, body, said_at, done_at, note)
+INSERT INTO inbox (id, provider, account, event_id, object_id, event_type, class, applier, state, facts, ready, seq, headers, body, said_at, done_at, note)
 SELECT u.id, u.provider, u.account, u.event_id, u.object_id, u.event_type, u.class, u.applier,
        CASE WHEN u.class = 'ignored' THEN 'ignored' ELSE 'received' END,
-       CASE WHEN u.class IN ('fact', 'reply') THEN u.facts END, u.class <> 'pointer', u.headers, u.body, u.said_at,
+       CASE WHEN u.class IN ('fact', 'reply') THEN u.facts END, u.class <> 'pointer', u.seq, u.headers, u.body, u.said_at,
        CASE WHEN u.class = 'ignored' THEN app_now() END,
        CASE WHEN u.class = 'ignored' THEN 'an event type that we have no use for' ELSE '' END
 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS provider, unnest($3::text[]) AS account,
              unnest($4::text[]) AS event_id, unnest($5::text[]) AS object_id, unnest($6::text[]) AS event_type,
-             unnest($7::text[]) AS class, unnest($8::text[]) AS applier, unnest($9::bytea[]) AS facts,
-             unnest($10::bytea[]) AS headers, unnest($11::bytea[]) AS body, unnest($12::timestamptz[]) AS said_at) u
+             unnest($7::text[]) AS class, unnest($8::text[]) AS applier, unnest($9::bytea[]) AS facts, unnest($10::bigint[]) AS seq,
+             unnest($11::bytea[]) AS headers, unnest($12::bytea[]) AS body, unnest($13::timestamptz[]) AS said_at) u
 ORDER BY u.provider, u.account, u.event_id, u.object_id
 ON CONFLICT DO NOTHING
 RETURNING id
@@ -297,6 +417,7 @@ type InsertReceiptsParams struct {
 	Classes    []string
 	Appliers   []string
 	Facts      [][]byte
+	Seqs       []int64
 	Headers    [][]byte
 	Bodies     [][]byte
 	SaidAt     []time.Time
@@ -315,6 +436,7 @@ func (q *Queries) InsertReceipts(ctx context.Context, db DBTX, arg InsertReceipt
 		arg.Classes,
 		arg.Appliers,
 		arg.Facts,
+		arg.Seqs,
 		arg.Headers,
 		arg.Bodies,
 		arg.SaidAt,
@@ -337,45 +459,157 @@ func (q *Queries) InsertReceipts(ctx context.Context, db DBTX, arg InsertReceipt
 	return items, nil
 }
 
+const lastFacts = `-- name: LastFacts :many
+SELECT DISTINCT ON (object_id) object_id, coalesce(facts, '')::bytea AS facts FROM inbox
+WHERE provider = $1 AND account = $2 AND object_id = ANY($3::text[]) AND seq > 0 AND ready
+ORDER BY object_id, seq DESC
+`
+
+type LastFactsParams struct {
+	Provider  string
+	Account   string
+	ObjectIds []string
+}
+
+type LastFactsRow struct {
+	ObjectID string
+	Facts    []byte
+}
+
+// What was last found out about these objects, by asking. Index inbox_object.
+func (q *Queries) LastFacts(ctx context.Context, db DBTX, arg LastFactsParams) ([]LastFactsRow, error) {
+	rows, err := db.Query(ctx, lastFacts, arg.Provider, arg.Account, arg.ObjectIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []LastFactsRow
+	for rows.Next() {
+		var i LastFactsRow
+		if err := rows.Scan(&i.ObjectID, &i.Facts); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listStuck = `-- name: ListStuck :many
+SELECT id, provider, account, event_id, object_id, event_type, class, state, note, attempts, lost, replays, received_at, next_attempt_at, done_at
+FROM inbox
+WHERE state IN ('failed', 'dead') AND ($1::text = '' OR state = $1) AND id < $2 ORDER BY id DESC LIMIT $3
+`
+
+type ListStuckParams struct {
+	State  string
+	Before uuid.UUID
+	Max    int32
+}
+
+type ListStuckRow struct {
+	ID            uuid.UUID
+	Provider      string
+	Account       string
+	EventID       string
+	ObjectID      string
+	EventType     string
+	Class         string
+	State         string
+	Note          string
+	Attempts      int32
+	Lost          int32
+	Replays       int32
+	ReceivedAt    time.Time
+	NextAttemptAt time.Time
+	DoneAt        *time.Time
+}
+
+// Rows that an operator may look at, newest first: partial index inbox_stuck.
+func (q *Queries) ListStuck(ctx context.Context, db DBTX, arg ListStuckParams) ([]ListStuckRow, error) {
+	rows, err := db.Query(ctx, listStuck, arg.State, arg.Before, arg.Max)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListStuckRow
+	for rows.Next() {
+		var i ListStuckRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Provider,
+			&i.Account,
+			&i.EventID,
+			&i.ObjectID,
+			&i.EventType,
+			&i.Class,
+			&i.State,
+			&i.Note,
+			&i.Attempts,
+			&i.Lost,
+			&i.Replays,
+			&i.ReceivedAt,
+			&i.NextAttemptAt,
+			&i.DoneAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const pointAgain = `-- name: PointAgain :exec
 UPDATE inbox i SET
+  class = 'pointer',
   again = i.state = 'fetching' OR i.ready AND i.state IN ('received', 'failed'),
-  state = CASE WHEN i.state IN ('done', 'ignored', 'dead') THEN 'received' ELSE i.state END,
-  ready = i.ready AND i.state NOT IN ('done', 'ignored', 'dead'),
-  done_at = CASE WHEN i.state IN ('done', 'ignored', 'dead') THEN NULL ELSE i.done_at END,
-  next_attempt_at = CASE WHEN i.state IN ('done', 'ignored', 'dead')
-    THEN greatest(app_now(), coalesce(i.fetched_at, app_now()) + interval '10 seconds') ELSE i.next_attempt_at END
-FROM (SELECT l.id FROM inbox l
-      WHERE l.class = 'pointer' AND (l.provider, l.account, l.event_id, l.object_id) IN
-            (SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]))
+  state = CASE WHEN locked.ended THEN 'received' ELSE i.state END,
+  ready = i.ready AND NOT locked.ended,
+  done_at = CASE WHEN NOT locked.ended THEN i.done_at END,
+  attempts = CASE WHEN locked.ended THEN 0 ELSE i.attempts END,
+  since = CASE WHEN locked.ended THEN app_now() ELSE i.since END,
+  next_attempt_at = CASE WHEN locked.ended THEN greatest(app_now(), i.fetched_at + interval '10 seconds') ELSE i.next_attempt_at END
+FROM (SELECT l.id, l.state IN ('done', 'ignored', 'dead') AS ended FROM inbox l
+      WHERE l.class IN ('pointer', 'ignored') AND (l.provider, l.account, l.event_id, l.object_id, l.event_type) IN
+            (SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
+                    unnest($5::text[]))
       ORDER BY l.id FOR NO KEY UPDATE) locked
 WHERE i.id = locked.id
 `
 
 type PointAgainParams struct {
-	Providers []string
-	Accounts  []string
-	EventIds  []string
-	ObjectIds []string
+	Providers  []string
+	Accounts   []string
+	EventIds   []string
+	ObjectIds  []string
+	EventTypes []string
 }
 
 // A pointer said again: what it points at is fetched again, also when the row
-// was finished, but at most once in 10 s.
+// was finished, but at most once in 10 s, and its tries count from now. A fetch
+// that has not begun comes after what was said anyway. What an older version had
+// no use for becomes a pointer. uq_inbox_event.
 func (q *Queries) PointAgain(ctx context.Context, db DBTX, arg PointAgainParams) error {
 	_, err := db.Exec(ctx, pointAgain,
 		arg.Providers,
 		arg.Accounts,
 		arg.EventIds,
 		arg.ObjectIds,
+		arg.EventTypes,
 	)
 	return err
 }
 
 const putOff = `-- name: PutOff :exec
 UPDATE inbox i SET
-  state = CASE WHEN u.dead THEN 'dead' ELSE 'failed' END,
-  done_at = CASE WHEN u.dead THEN app_now() END,
-  ready = i.class <> 'pointer' OR (u.dead AND i.ready), note = u.note, attempts = i.attempts + 1,
+  state = CASE WHEN u.dead AND NOT i.again THEN 'dead' ELSE 'failed' END,
+  done_at = CASE WHEN u.dead AND NOT i.again THEN app_now() END,
+  ready = i.class <> 'pointer', note = u.note, attempts = i.attempts + 1,
   next_attempt_at = app_now() + make_interval(secs => u.wait)
 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS note, unnest($3::float8[]) AS wait, unnest($4::boolean[]) AS dead) u
 WHERE i.id = u.id
@@ -388,7 +622,8 @@ type PutOffParams struct {
 	Deads []bool
 }
 
-// Puts rows off. A pointer is fetched again before it is applied again.
+// Puts rows off. A pointer is fetched again before it is applied again; one that
+// was said again meanwhile is not given up.
 func (q *Queries) PutOff(ctx context.Context, db DBTX, arg PutOffParams) error {
 	_, err := db.Exec(ctx, putOff,
 		arg.Ids,
@@ -397,6 +632,41 @@ func (q *Queries) PutOff(ctx context.Context, db DBTX, arg PutOffParams) error {
 		arg.Deads,
 	)
 	return err
+}
+
+const replay = `-- name: Replay :execrows
+UPDATE inbox SET state = 'received', ready = class <> 'pointer', again = false, done_at = NULL, attempts = 0, lost = 0,
+  since = app_now(), next_attempt_at = app_now(), replays = replays + 1
+WHERE id = $1 AND state IN ('failed', 'dead') AND replays = $2
+`
+
+type ReplayParams struct {
+	ID      uuid.UUID
+	Replays int32
+}
+
+// Has a row tried anew, from the start, if it stands as the operator saw it.
+func (q *Queries) Replay(ctx context.Context, db DBTX, arg ReplayParams) (int64, error) {
+	result, err := db.Exec(ctx, replay, arg.ID, arg.Replays)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const replayAnyway = `-- name: ReplayAnyway :execrows
+UPDATE inbox SET state = 'received', ready = class <> 'pointer', again = false, done_at = NULL, attempts = 0, lost = 0,
+  since = app_now(), next_attempt_at = app_now(), replays = replays + 1
+WHERE id = $1
+`
+
+// The same without looking how it stands, for the proof that this is needed.
+func (q *Queries) ReplayAnyway(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
+	result, err := db.Exec(ctx, replayAnyway, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const sampleRejected = `-- name: SampleRejected :exec
@@ -428,17 +698,30 @@ func (q *Queries) SampleRejected(ctx context.Context, db DBTX, arg SampleRejecte
 	return err
 }
 
+const stateOf = `-- name: StateOf :one
+SELECT state FROM inbox WHERE id = $1
+`
+
+func (q *Queries) StateOf(ctx context.Context, db DBTX, id uuid.UUID) (string, error) {
+	row := db.QueryRow(ctx, stateOf, id)
+	var state string
+	err := row.Scan(&state)
+	return state, err
+}
+
 const statesOf = `-- name: StatesOf :many
 SELECT i.event_id, i.state FROM inbox i
-WHERE (i.provider, i.account, i.event_id, i.object_id) IN
-      (SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]))
+WHERE i.class = 'pointer' AND (i.provider, i.account, i.event_id, i.object_id, i.event_type) IN
+      (SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
+              unnest($5::text[]))
 `
 
 type StatesOfParams struct {
-	Providers []string
-	Accounts  []string
-	EventIds  []string
-	ObjectIds []string
+	Providers  []string
+	Accounts   []string
+	EventIds   []string
+	ObjectIds  []string
+	EventTypes []string
 }
 
 type StatesOfRow struct {
@@ -446,13 +729,14 @@ type StatesOfRow struct {
 	State   string
 }
 
-// How events of this name ended. uq_inbox_event.
+// How pointers of this name ended. uq_inbox_event.
 func (q *Queries) StatesOf(ctx context.Context, db DBTX, arg StatesOfParams) ([]StatesOfRow, error) {
 	rows, err := db.Query(ctx, statesOf,
 		arg.Providers,
 		arg.Accounts,
 		arg.EventIds,
 		arg.ObjectIds,
+		arg.EventTypes,
 	)
 	if err != nil {
 		return nil, err
@@ -473,7 +757,7 @@ func (q *Queries) StatesOf(ctx context.Context, db DBTX, arg StatesOfParams) ([]
 }
 
 const storeFetched = `-- name: StoreFetched :execrows
-UPDATE inbox SET facts = $1, ready = true, state = 'received', fetched_at = app_now(), fetch_until = NULL, next_attempt_at = app_now()
+UPDATE inbox SET facts = $1, ready = true, state = 'received', fetched_at = app_now(), fetch_until = NULL, lost = 0, next_attempt_at = app_now()
 WHERE id = $2 AND term = $3 AND state = 'fetching'
 `
 
@@ -483,11 +767,50 @@ type StoreFetchedParams struct {
 	Term  int32
 }
 
-// Stores what was fetched, at the fetcher's own term only.
+// Stores what was fetched, at the fetcher's own term only: an older fetch never
+// replaces a newer one.
 func (q *Queries) StoreFetched(ctx context.Context, db DBTX, arg StoreFetchedParams) (int64, error) {
 	result, err := db.Exec(ctx, storeFetched, arg.Facts, arg.ID, arg.Term)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const unclaim = `-- name: Unclaim :execrows
+UPDATE inbox SET state = 'received', fetch_until = NULL WHERE id = $1 AND term = $2 AND state = 'fetching'
+`
+
+type UnclaimParams struct {
+	ID   uuid.UUID
+	Term int32
+}
+
+// Gives back pointers that nobody asked about.
+func (q *Queries) Unclaim(ctx context.Context, db DBTX, arg UnclaimParams) (int64, error) {
+	result, err := db.Exec(ctx, unclaim, arg.ID, arg.Term)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const unfetched = `-- name: Unfetched :one
+SELECT count(*)::bigint FROM (SELECT FROM inbox
+  WHERE provider = $1 AND account = $2 AND state IN ('received', 'failed', 'fetching') AND NOT ready LIMIT $3) waiting
+`
+
+type UnfetchedParams struct {
+	Provider string
+	Account  string
+	Max      int32
+}
+
+// Counts the pointers of one account that were not fetched, up to the limit:
+// partial index inbox_unfetched.
+func (q *Queries) Unfetched(ctx context.Context, db DBTX, arg UnfetchedParams) (int64, error) {
+	row := db.QueryRow(ctx, unfetched, arg.Provider, arg.Account, arg.Max)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
 }
