@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,19 @@ type Config struct {
 	StripeSecretKey      string   `name:"stripe-secret-key" env:"PROOFROOM_STRIPE_SECRET_KEY" placeholder:"KEY" help:"The account's secret key, sk_... or rk_... . Without it nothing can be sold."`
 	StripeWebhookSecrets []string `name:"stripe-webhook-secrets" env:"PROOFROOM_STRIPE_WEBHOOK_SECRETS" placeholder:"SECRET" help:"Signing secrets of the webhook endpoint, whsec_...; several while one is being replaced."`
 	StripeURL            string   `name:"stripe-url" env:"PROOFROOM_STRIPE_URL" placeholder:"URL" help:"Another address of the API, for the stand-in. Refused together with a live key."`
+
+	PayPalAccount      string `name:"paypal-account" env:"PROOFROOM_PAYPAL_ACCOUNT" default:"main" help:"Our own name of the PayPal account, in the webhook's address: /webhooks/paypal/NAME."`
+	PayPalClientID     string `name:"paypal-client-id" env:"PROOFROOM_PAYPAL_CLIENT_ID" placeholder:"ID" help:"Client id of the REST app. Without it nobody pays with PayPal."`
+	PayPalClientSecret string `name:"paypal-client-secret" env:"PROOFROOM_PAYPAL_CLIENT_SECRET" placeholder:"KEY" help:"Secret of the REST app."`
+	PayPalWebhookID    string `name:"paypal-webhook-id" env:"PROOFROOM_PAYPAL_WEBHOOK_ID" placeholder:"ID" help:"Id of the app's webhook, as its page shows it: part of what PayPal signs."`
+	PayPalLive         bool   `name:"paypal-live" env:"PROOFROOM_PAYPAL_LIVE" help:"Real money. Without it the sandbox is asked."`
+	PayPalURL          string `name:"paypal-url" env:"PROOFROOM_PAYPAL_URL" placeholder:"URL" help:"Another address of the API, for the stand-in. Refused together with --paypal-live."`
+	PayPalRootCA       string `name:"paypal-root-ca" env:"PROOFROOM_PAYPAL_ROOT_CA" placeholder:"FILE" help:"Another root for the certificates that sign webhooks (PEM), for the stand-in. Refused together with --paypal-live."`
+
+	FlutterwaveAccount      string   `name:"flutterwave-account" env:"PROOFROOM_FLUTTERWAVE_ACCOUNT" default:"main" help:"Our own name of the Flutterwave account, in the webhook's address: /webhooks/flutterwave/NAME."`
+	FlutterwaveSecretKey    string   `name:"flutterwave-secret-key" env:"PROOFROOM_FLUTTERWAVE_SECRET_KEY" placeholder:"KEY" help:"The account's secret key of API v3, FLWSECK-... or FLWSECK_TEST-... . Without it nobody pays with Flutterwave."`
+	FlutterwaveSecretHashes []string `name:"flutterwave-secret-hashes" env:"PROOFROOM_FLUTTERWAVE_SECRET_HASHES" placeholder:"SECRET" help:"Secret hashes of the dashboard's webhook settings; several while one is being replaced."`
+	FlutterwaveURL          string   `name:"flutterwave-url" env:"PROOFROOM_FLUTTERWAVE_URL" placeholder:"URL" help:"Another address of the API, for the stand-in. Refused together with a live key."`
 
 	CommissionBps int `name:"commission-bps" env:"PROOFROOM_COMMISSION_BPS" default:"1500" placeholder:"N" help:"The platform's share of each sale of new events, in hundredths of a percent (${default})."`
 
@@ -82,10 +96,26 @@ func (c *Config) reachedAt(addr string) error {
 
 // payOrigins are where a checkout may send the buyer's browser.
 func (c *Config) payOrigins() []string {
-	if c.StripeURL != "" {
-		return []string{strings.TrimRight(c.StripeURL, "/")}
+	var out []string
+	for _, p := range []struct {
+		configured string
+		other      string   // where the stand-in is
+		own        []string // the provider's own pages
+	}{
+		{c.StripeSecretKey, c.StripeURL, []string{"https://checkout.stripe.com"}},
+		{c.PayPalClientID, c.PayPalURL, []string{"https://www.paypal.com", "https://www.sandbox.paypal.com"}},
+		{c.FlutterwaveSecretKey, c.FlutterwaveURL, []string{"https://checkout.flutterwave.com"}},
+	} {
+		switch u, err := url.Parse(p.other); {
+		case p.configured == "":
+		case p.other == "":
+			out = append(out, p.own...)
+		case err == nil:
+			out = append(out, u.Scheme+"://"+u.Host)
+		}
 	}
-	return []string{"https://checkout.stripe.com"}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // plain reports whether people reach the installation over plain http.

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"proofroom/internal/base/jobs"
 	"proofroom/internal/base/obs"
 	"proofroom/internal/base/pg"
+	"proofroom/internal/base/ratelimit"
 	"proofroom/internal/core/account"
 	"proofroom/internal/core/catalog"
 	"proofroom/internal/core/entitlement"
@@ -30,10 +30,10 @@ import (
 	"proofroom/internal/core/media/pool"
 	"proofroom/internal/core/outbox"
 	"proofroom/internal/core/payment"
-	"proofroom/internal/core/payment/stripe"
 	"proofroom/internal/edge"
 	"proofroom/internal/edge/httpapi"
 	"proofroom/internal/edge/webui"
+	"proofroom/internal/flow/capture"
 	"proofroom/internal/flow/checkout"
 	"proofroom/internal/flow/inbox"
 	"proofroom/internal/flow/refund"
@@ -67,6 +67,7 @@ type Server struct {
 	Checkout  *checkout.Service
 	Refunds   *refund.Service
 
+	limits        edge.Limits
 	public, admin net.Listener
 	draining      atomic.Bool
 }
@@ -120,20 +121,6 @@ func (s *Server) open(ctx context.Context) (err error) {
 	return nil
 }
 
-func (c *Config) providers() (payment.Providers, error) {
-	if c.StripeSecretKey == "" {
-		return nil, nil
-	}
-	p, err := stripe.New(stripe.Config{
-		Account: c.StripeAccount, SecretKey: c.StripeSecretKey, WebhookSecrets: c.StripeWebhookSecrets, BaseURL: c.StripeURL,
-		LiveMode: strings.HasPrefix(c.StripeSecretKey, "sk_live_") || strings.HasPrefix(c.StripeSecretKey, "rk_live_"),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("configure Stripe: %w", err)
-	}
-	return payment.Providers{p}, nil
-}
-
 // build makes the parts, lower ones first.
 func (s *Server) build(ctx context.Context) error {
 	workers := river.NewWorkers()
@@ -150,9 +137,10 @@ func (s *Server) build(ctx context.Context) error {
 		s.log.Warn("the darkroom does not work: photographs wait for another instance", "binary", s.cfg.Darkroom)
 	}
 	lazy := &lateJobs{}
+	s.limits = edge.Limits{DB: s.pool}
 
 	s.Accounts = account.New(s.pool)
-	s.Catalog = catalog.New(s.pool, catalog.Config{MinimumPrice: s.minimum, HasOrders: hasOrders})
+	s.Catalog = catalog.New(s.pool, catalog.Config{MinimumPrice: s.minimum, HasOrders: hasOrders, TryCode: s.limits.Code})
 	s.Media = media.New(s.pool, s.files, lazy, s.darkroom, media.Config{Mark: s.cfg.Watermark, Log: s.log})
 	s.Settler = settle.New(ledger.New(), outbox.Store{Host: s.cfg.host()}, lazy)
 	s.Drainer = inbox.NewDrainer(s.pool, s.log, map[string]payment.Applier{payment.ApplierOrder: s.Settler})
@@ -165,6 +153,7 @@ func (s *Server) build(ctx context.Context) error {
 	s.Refunds = refund.New(s.pool, s.log, s.Settler, lazy, settle.QueueMoney, s.providers, s.Asker)
 
 	river.AddWorker(workers, &refund.Worker{Service: s.Refunds})
+	river.AddWorker(workers, &capture.Worker{Service: capture.New(s.pool, s.log, s.providers, s.Asker)})
 	if developing {
 		river.AddWorker(workers, media.NewWorker(s.Media))
 	}
@@ -276,6 +265,9 @@ func (s *Server) housekeep(ctx context.Context) {
 		if err := s.Checkout.Purge(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("old idempotency keys were not purged", "error", err)
 		}
+		if _, err := ratelimit.Purge(ctx, s.pool, 10_000); err != nil && ctx.Err() == nil {
+			s.log.Warn("limits that are whole again were not purged", "error", err)
+		}
 	}
 }
 
@@ -328,7 +320,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle(httpapi.Prefix+"/", api)
 	mux.Handle("/webhooks/", hooks)
 	mux.Handle("/", pages)
-	return bodyInTime(mux)
+	return edge.Answering(bodyInTime(mux))
 }
 
 // bodyPatience is how long the body of a request may take to arrive. Uploads
