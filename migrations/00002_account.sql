@@ -5,9 +5,12 @@ CREATE TABLE accounts (
   id            uuid PRIMARY KEY,
   email         text NOT NULL CHECK (email = lower(email) AND length(email) BETWEEN 3 AND 254),
   name          text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
-  password_hash text NOT NULL,
+  password_hash text NOT NULL, -- empty: signs in by mailed links only
   roles         text[] NOT NULL CHECK (cardinality(roles) > 0 AND roles <@ ARRAY['attendee', 'creator', 'operator']),
   created_at    timestamptz NOT NULL DEFAULT app_now(),
+  -- Since when the address is known to be this person's: a link mailed to it was
+  -- used, or whoever runs the machine said so.
+  proved_at     timestamptz,
   closed_at     timestamptz,
   CONSTRAINT uq_account_email UNIQUE (email)
 );
@@ -42,7 +45,28 @@ CREATE TABLE guest_sessions (
   token_hash bytea NOT NULL,
   created_at timestamptz NOT NULL DEFAULT app_now(),
   expires_at timestamptz NOT NULL,
-  CONSTRAINT uq_guest_token UNIQUE (token_hash)
+  -- Whose purchases these became. The secret stands for nobody from then on, and
+  -- no order can be made under it (trigger orders_of_open_guest).
+  account_id uuid REFERENCES accounts,
+  claimed_at timestamptz,
+  CONSTRAINT uq_guest_token UNIQUE (token_hash),
+  CONSTRAINT guest_claimed CHECK ((account_id IS NULL) = (claimed_at IS NULL))
+);
+
+-- Links in mail that prove an address to be their reader's. The id is that of
+-- the message, so that the copies of one message are one link: used once.
+CREATE TABLE mail_links (
+  id         uuid PRIMARY KEY,
+  email      text NOT NULL,
+  account_id uuid REFERENCES accounts, -- who asked for the purchases of this address; NULL: the address itself signs in
+  created_at timestamptz NOT NULL DEFAULT app_now(),
+  expires_at timestamptz NOT NULL,
+  used_at    timestamptz
+);
+-- Each copy has a secret of its own, since only hashes are kept.
+CREATE TABLE mail_link_tokens (
+  token_hash bytea PRIMARY KEY,
+  link_id    uuid NOT NULL REFERENCES mail_links
 );
 
 -- One-time links: the first operator. Each instance that starts without an
@@ -74,7 +98,8 @@ CREATE TRIGGER accounts_tombstoned BEFORE DELETE OR TRUNCATE ON accounts
 CREATE TRIGGER guest_sessions_tombstoned BEFORE DELETE OR TRUNCATE ON guest_sessions
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
-GRANT SELECT, INSERT, UPDATE ON accounts, sessions, api_tokens, guest_sessions, setup_links TO proofroom_app;
+GRANT SELECT, INSERT, UPDATE ON accounts, sessions, api_tokens, guest_sessions, setup_links, mail_links TO proofroom_app;
+GRANT SELECT, INSERT ON mail_link_tokens TO proofroom_app;
 GRANT DELETE ON sessions, setup_links TO proofroom_app;
 GRANT SELECT, INSERT ON audit_log TO proofroom_app;
 GRANT SELECT ON schema_support, goose_db_version TO proofroom_app;

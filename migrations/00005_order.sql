@@ -29,6 +29,7 @@ CREATE TABLE orders (
 ) WITH (fillfactor = 60, autovacuum_analyze_threshold = 500, autovacuum_analyze_scale_factor = 0.02);
 CREATE INDEX orders_buyer ON orders (buyer_id, id);
 CREATE INDEX orders_event ON orders (event_id, id);
+CREATE INDEX orders_guest_email ON orders (email) WHERE buyer_guest IS NOT NULL;
 
 CREATE TABLE order_lines (
   id         uuid PRIMARY KEY,
@@ -173,6 +174,39 @@ CREATE TABLE order_history (
 CREATE TRIGGER order_history_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON order_history
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+-- Orders of guests that became an account's. Once ever for each order.
+CREATE TABLE order_claims (
+  order_id   uuid NOT NULL REFERENCES orders,
+  claim_id   uuid NOT NULL, -- the same for all that moved at once
+  guest_id   uuid NOT NULL REFERENCES guest_sessions,
+  account_id uuid NOT NULL REFERENCES accounts,
+  -- What proved them to be the account's: a link mailed to the order's address,
+  -- or the secret of the guest session; and the id of that.
+  proof      text NOT NULL CHECK (proof IN ('mail', 'guest')),
+  proof_id   uuid NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT uq_order_claim PRIMARY KEY (order_id)
+);
+CREATE INDEX order_claims_claim ON order_claims (claim_id);
+CREATE TRIGGER order_claims_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON order_claims
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- No order is made under a guest session whose purchases an account has taken
+-- over: it would be nobody's. The share lock makes the claim wait for an order
+-- that is being made, and the order for the claim.
+-- +goose StatementBegin
+CREATE FUNCTION orders_of_open_guest() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM FROM guest_sessions WHERE id = NEW.buyer_guest AND account_id IS NULL FOR SHARE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the guest session has moved to an account' USING ERRCODE = 'PR011';
+  END IF;
+  RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER orders_of_open_guest BEFORE INSERT ON orders
+  FOR EACH ROW WHEN (NEW.buyer_guest IS NOT NULL) EXECUTE FUNCTION orders_of_open_guest();
+
 -- Answers to requests that must not have their effect twice.
 CREATE TABLE idempotency_keys (
   actor_id    uuid NOT NULL,
@@ -194,7 +228,7 @@ CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
 GRANT SELECT, INSERT, UPDATE ON orders, order_lines, reservations, open_orders, attempts, payments,
   refund_requests, refunds, idempotency_keys TO proofroom_app;
 GRANT DELETE ON open_orders, idempotency_keys TO proofroom_app;
-GRANT SELECT, INSERT ON decisions, order_history TO proofroom_app;
+GRANT SELECT, INSERT ON decisions, order_history, order_claims TO proofroom_app;
 
 -- +goose Down
 SELECT 1;

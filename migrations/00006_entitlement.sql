@@ -16,9 +16,10 @@ CREATE TABLE entitlements (
   frozen_at    timestamptz,
   revoked_at   timestamptz,
   shadowed_by  uuid,
-  -- The observation or audited action behind the grant, and behind its last change.
+  -- The observation behind the grant; the observation, audited action or claim
+  -- behind its last change.
   inbox_id     uuid NOT NULL,
-  changed_kind text NOT NULL DEFAULT 'inbox' CHECK (changed_kind IN ('inbox', 'audit')),
+  changed_kind text NOT NULL DEFAULT 'inbox' CHECK (changed_kind IN ('inbox', 'audit', 'claim')),
   changed_id   uuid NOT NULL,
   changed_at   timestamptz NOT NULL DEFAULT app_now(),
   CONSTRAINT entitlement_subject CHECK ((kind = 'event') = (photo_id IS NULL)),

@@ -26,6 +26,7 @@ CREATE TABLE ledger_entries (
   gross      bigint NOT NULL CHECK (gross > 0),
   currency   text NOT NULL,
   undoes     text, -- the key of the entry that this one takes back
+  dispute    text, -- the key of the dispute behind it
   cause_kind text NOT NULL CHECK (cause_kind IN ('inbox', 'audit', 'lease')),
   cause_id   uuid NOT NULL,
   created_at timestamptz NOT NULL DEFAULT app_now()
@@ -34,6 +35,8 @@ CREATE UNIQUE INDEX uq_ledger_entry ON ledger_entries (key);
 -- An order is sold once, whatever payment paid for it, and an entry is taken back once.
 CREATE UNIQUE INDEX uq_ledger_sale ON ledger_entries (order_id) WHERE kind = 'sale';
 CREATE UNIQUE INDEX uq_ledger_undoes ON ledger_entries (undoes) WHERE undoes IS NOT NULL;
+-- A dispute holds money once, and frees it once.
+CREATE UNIQUE INDEX uq_ledger_dispute ON ledger_entries (dispute, kind) WHERE kind IN ('dispute_opened', 'dispute_closed');
 CREATE INDEX ledger_entries_order ON ledger_entries (order_id);
 
 CREATE TABLE ledger_postings (
@@ -106,20 +109,39 @@ CREATE TRIGGER ledger_accounts_append_only BEFORE UPDATE OR DELETE OR TRUNCATE O
 GRANT SELECT, INSERT ON ledger_accounts, ledger_entries, ledger_postings TO proofroom_app;
 GRANT SELECT, INSERT, UPDATE ON wallets TO proofroom_app;
 
--- Messages to people. The row is the promise: one per order and kind, written
--- in the transaction that makes it true.
+-- Messages to people. The row is the promise, written in the transaction that
+-- makes it true; sending is work that follows.
 CREATE TABLE messages (
-  id         uuid PRIMARY KEY,
-  order_id   uuid NOT NULL,
-  kind       text NOT NULL CHECK (kind IN ('receipt', 'refund')),
-  recipient  text NOT NULL,
-  message_id text NOT NULL,
-  state      text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'sending', 'sent', 'failed')),
-  inbox_id   uuid NOT NULL,
-  created_at timestamptz NOT NULL DEFAULT app_now(),
-  CONSTRAINT uq_message_id UNIQUE (message_id)
+  id          uuid PRIMARY KEY,
+  order_id    uuid, -- what a receipt is of
+  kind        text NOT NULL CHECK (kind IN ('receipt', 'receipt_again', 'magic_link', 'find_purchase', 'claim')),
+  recipient   text NOT NULL,
+  message_id  text NOT NULL,
+  -- unaddressed: nobody to send it to. unknown: the reply to a send was lost.
+  state       text NOT NULL DEFAULT 'queued' CHECK (state IN ('unaddressed', 'queued', 'sending', 'sent', 'failed', 'unknown')),
+  inbox_id    uuid, -- the observation that made a receipt true
+  created_at  timestamptz NOT NULL DEFAULT app_now(),
+  account_id  uuid, -- who claims the purchases of the recipient
+  copies      int NOT NULL DEFAULT 0, -- sends that may have arrived
+  tries       int NOT NULL DEFAULT 0,
+  term        int NOT NULL DEFAULT 0, -- counts the sends' leases
+  lease_until timestamptz,
+  next_at     timestamptz NOT NULL DEFAULT app_now(), -- when it is looked at again
+  note        text NOT NULL DEFAULT '', -- what the mail server said last
+  changed_at  timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT uq_message_id UNIQUE (message_id),
+  CONSTRAINT message_order CHECK ((kind IN ('receipt', 'receipt_again')) = (order_id IS NOT NULL)),
+  CONSTRAINT message_claimant CHECK ((kind = 'claim') = (account_id IS NOT NULL)),
+  CONSTRAINT message_cause CHECK ((kind = 'receipt') = (inbox_id IS NOT NULL)),
+  CONSTRAINT message_addressed CHECK ((state = 'unaddressed') = (recipient = '')),
+  CONSTRAINT message_lease CHECK ((state = 'sending') = (lease_until IS NOT NULL)),
+  -- What may have arrived is repeated once.
+  CONSTRAINT message_copies CHECK (copies BETWEEN 0 AND 2)
 );
-CREATE UNIQUE INDEX uq_message ON messages (order_id, kind);
+-- One receipt for each order; copies that its buyer asks for are messages of their own.
+CREATE UNIQUE INDEX uq_message ON messages (order_id) WHERE kind = 'receipt';
+CREATE INDEX messages_order ON messages (order_id, id) WHERE order_id IS NOT NULL;
+CREATE INDEX messages_due ON messages (next_at) WHERE state IN ('queued', 'sending') OR (state = 'unknown' AND copies < 2);
 GRANT SELECT, INSERT, UPDATE ON messages TO proofroom_app;
 
 -- +goose Down

@@ -37,8 +37,11 @@ func TestOneMessageForEachOrderAndKind(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, first, 1)
 	require.Equal(t, "<receipt."+a.OrderID.String()+"@photos.example>", first[0].MessageID)
-	require.Equal(t, "queued", first[0].State)
+	require.Equal(t, Queued, first[0].State)
 	require.Equal(t, a.InboxID, first[0].InboxID)
+	nobody, err := store.Of(t.Context(), pool, b.OrderID)
+	require.NoError(t, err)
+	require.Equal(t, Unaddressed, nobody[0].State)
 
 	// Again: by another observation, to another address, under another name.
 	again, c := a, receipt("c@example.test")
@@ -55,15 +58,12 @@ func TestOneMessageForEachOrderAndKind(t *testing.T) {
 
 func TestMessageIDIsMadeFromOrderAndKind(t *testing.T) {
 	t.Parallel()
-	m := receipt("")
+	about := id.New()
 	want := regexp.MustCompile(`^<receipt\.[0-9a-f-]{36}@photos\.example>$`)
-	require.Regexp(t, want, store.messageID(m))
-	other := m
-	other.Recipient, other.InboxID, other.ID = "x", id.New(), id.New()
-	require.Equal(t, store.messageID(m), store.messageID(other))
-	other.OrderID = id.New()
-	require.NotEqual(t, store.messageID(m), store.messageID(other))
-	require.NotContains(t, Store{}.messageID(m), "@>")
+	require.Regexp(t, want, store.messageID(Receipt, about))
+	require.Equal(t, store.messageID(Receipt, about), store.messageID(Receipt, about))
+	require.NotEqual(t, store.messageID(Receipt, about), store.messageID(Receipt, id.New()))
+	require.NotContains(t, Store{}.messageID(Receipt, about), "@>")
 }
 
 // The Message-ID of one message is taken by another: nothing is promised
@@ -72,8 +72,8 @@ func TestForeignMessageID(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
 	m := receipt("a@example.test")
-	_, err := db.Owner.Exec(t.Context(), `INSERT INTO messages (id, order_id, kind, recipient, message_id, inbox_id) VALUES ($1, $1, 'receipt', '', $2, $1)`,
-		id.New(), store.messageID(m))
+	_, err := db.Owner.Exec(t.Context(), `INSERT INTO messages (id, order_id, kind, recipient, message_id, inbox_id) VALUES ($1, $1, 'receipt', 'a@example.test', $2, $1)`,
+		id.New(), store.messageID(m.Kind, m.OrderID))
 	require.NoError(t, err)
 	require.ErrorIs(t, promise(t, db.Pool, store, receipt(""), m), ErrMessageDiffers)
 }

@@ -69,7 +69,7 @@ func anOrder(id, line, attempt, fact, grant int, state string, gross int, paymen
 	  INSERT INTO order_history (order_id, seq, state, cause_kind, cause_id) VALUES
 	    ('%[1]s', 1, 'awaiting_payment', 'checkout', '%[1]s'), ('%[1]s', 2, 'paid', 'inbox', '%[8]s')
 	), m AS (
-	  INSERT INTO messages (id, order_id, kind, recipient, message_id, inbox_id) VALUES ('%[1]s', '%[1]s', 'receipt', '', '%[1]s', '%[8]s')
+	  INSERT INTO messages (id, order_id, kind, recipient, message_id, inbox_id) VALUES ('%[1]s', '%[1]s', 'receipt', 'a@example.com', '%[1]s', '%[8]s')
 	)
 	SELECT 1;
 	INSERT INTO order_lines (id, order_id, ordinal, kind, event_id, photo_id, name, price, commission)
@@ -206,7 +206,7 @@ func TestInvariantsGoRed(t *testing.T) {
 		{"money on its way for ever", "I9", `UPDATE attempts SET status = 'processing'; UPDATE orders SET state = 'awaiting_payment', created_at = now() - interval '31 days'` + fmt.Sprintf(where, uid(order))},
 		{"a refund never sent", "I9", `UPDATE refund_requests SET state = 'requested', created_at = now() - interval '11 days'`},
 		{"a photograph never developed", "I9", `UPDATE photos SET state = 'processing', width = 0, height = 0, queued_at = now() - interval '6 minutes'`},
-		{"a message in mid-air", "I9", `UPDATE messages SET state = 'sending', created_at = now() - interval '11 minutes'`},
+		{"a message in mid-air", "I9", `UPDATE messages SET state = 'sending', lease_until = now(), changed_at = now() - interval '11 minutes'`},
 		{"an answer about no order", "I11", `UPDATE idempotency_keys SET body = convert_to(replace(convert_from(body, 'UTF8'), '` + uid(order) + `', '` + uid(nobody) + `'), 'UTF8')`},
 		{"an answer with another total", "I11", `UPDATE idempotency_keys SET body = convert_to(replace(convert_from(body, 'UTF8'), '500', '400'), 'UTF8')`},
 		{"an answer in other money", "I11", `UPDATE idempotency_keys SET body = convert_to(replace(convert_from(body, 'UTF8'), 'EUR', 'USD'), 'UTF8')`},

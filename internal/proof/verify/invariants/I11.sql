@@ -8,7 +8,8 @@ WITH answer AS (
 ), bad AS (
   SELECT 'answer to ' || a.actor_id || ' ' || a.key AS what
   FROM answer a LEFT JOIN orders o ON o.id::text = a.body ->> 'order_id'
-  WHERE o.id IS NULL OR o.buyer_id <> a.actor_id
+  WHERE o.id IS NULL
+     OR o.buyer_id <> a.actor_id AND NOT EXISTS (SELECT FROM order_claims m WHERE m.order_id = o.id AND m.guest_id = a.actor_id)
      OR to_jsonb(o.gross) IS DISTINCT FROM a.body -> 'total' OR o.currency IS DISTINCT FROM a.body ->> 'currency'
      OR NOT (a.body ->> 'state' = 'created' OR EXISTS (
           SELECT FROM order_history h WHERE h.order_id = o.id AND h.state = a.body ->> 'state'))

@@ -1,5 +1,6 @@
 -- I12: every grant, change of a grant, payment, refund, message and ledger entry
--- names why: an inbox row that was verified and applied, or an audited action.
+-- names why: an inbox row that was verified and applied, an audited action, or a
+-- buyer's claim of what was bought as a guest.
 WITH cause AS (
   SELECT 'grant ' || id AS what, 'inbox' AS kind, inbox_id AS id FROM entitlements
   UNION ALL
@@ -13,7 +14,7 @@ WITH cause AS (
   UNION ALL
   SELECT 'refund request ' || id, cause_kind, cause_id FROM refund_requests
   UNION ALL
-  SELECT 'message ' || id, 'inbox', inbox_id FROM messages
+  SELECT 'message ' || id, 'inbox', inbox_id FROM messages WHERE kind = 'receipt' -- the others somebody asked for
   UNION ALL
   SELECT 'state ' || seq || ' of order ' || order_id, cause_kind, cause_id FROM order_history WHERE cause_kind IN ('inbox', 'audit')
 ), bad AS (
@@ -24,6 +25,7 @@ WITH cause AS (
       SELECT FROM inbox i WHERE i.id = c.id AND i.class IN ('fact', 'pointer', 'reply')
         AND (i.state = 'done' OR i.class = 'pointer' AND i.fetched_at IS NOT NULL))
     WHEN 'audit' THEN EXISTS (SELECT FROM audit_log a WHERE a.id = c.id)
+    WHEN 'claim' THEN EXISTS (SELECT FROM order_claims m WHERE m.claim_id = c.id)
     ELSE false END
 )
 SELECT (SELECT count(*) FROM cause) AS examined,

@@ -47,6 +47,7 @@ WITH asked AS (
   SELECT 'granted under a whole event ' || s.id FROM stands s JOIN stands w
     ON w.live AND w.photo_id IS NULL AND w.event_id = s.event_id AND w.buyer_id = s.buyer_id AND w.order_id <> s.order_id
   WHERE s.photo_id IS NOT NULL AND s.granted_at > w.live_since
+    AND NOT EXISTS (SELECT FROM order_claims m WHERE m.order_id IN (s.order_id, w.order_id)) -- bought as somebody else
   UNION ALL
   SELECT 'grant of another line than its order''s ' || e.id FROM entitlements e
   WHERE NOT EXISTS (

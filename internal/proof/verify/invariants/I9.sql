@@ -29,7 +29,7 @@ WITH limits (state, longest, afterwards) AS (VALUES
   UNION ALL
   SELECT 'photo ' || p.state, 'photo ' || p.id, p.queued_at FROM photos p WHERE p.deleted_at IS NULL
   UNION ALL
-  SELECT 'message ' || m.state, 'message ' || m.id, m.created_at FROM messages m
+  SELECT 'message ' || m.state, 'message ' || m.id, m.changed_at FROM messages m
 ), bad AS (
   SELECT m.state || ', ' || m.what AS what
   FROM machines m JOIN limits l ON l.state = m.state

@@ -3,20 +3,3 @@
 //   sqlc v1.31.1
 
 package db
-
-import (
-	"time"
-
-	"github.com/google/uuid"
-)
-
-type Message struct {
-	ID        uuid.UUID
-	OrderID   uuid.UUID
-	Kind      string
-	Recipient string
-	MessageID string
-	State     string
-	InboxID   uuid.UUID
-	CreatedAt time.Time
-}

@@ -7,13 +7,171 @@ package db
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
 
+const claim = `-- name: Claim :many
+UPDATE messages m
+SET state = 'sending', copies = m.copies + 1, tries = m.tries + 1, term = m.term + 1,
+    lease_until = n.at + make_interval(secs => $1::float8), next_at = n.at + make_interval(secs => $1::float8),
+    changed_at = n.at
+FROM (SELECT d.id FROM messages d
+      WHERE (d.state IN ('queued', 'sending') OR (d.state = 'unknown' AND d.copies < 2))
+        AND (d.next_at <= app_now() OR d.state = 'sending' AND NOT $2::boolean)
+        AND d.copies < 2
+      ORDER BY d.next_at, d.id LIMIT $3 FOR UPDATE SKIP LOCKED) due,
+     (SELECT app_now() AS at OFFSET 0) n
+WHERE m.id = due.id
+RETURNING m.id, m.order_id, m.account_id, m.kind, m.recipient, m.message_id, m.copies, m.tries, m.term, m.created_at,
+  extract(epoch FROM n.at - m.created_at)::float8 AS age
+`
+
+type ClaimParams struct {
+	LeaseSeconds float64
+	Leased       bool
+	Max          int32
+}
+
+type ClaimRow struct {
+	ID        uuid.UUID
+	OrderID   *uuid.UUID
+	AccountID *uuid.UUID
+	Kind      string
+	Recipient string
+	MessageID string
+	Copies    int32
+	Tries     int32
+	Term      int32
+	CreatedAt time.Time
+	Age       float64
+}
+
+// Index messages_due, SKIP LOCKED. next_at is the end of the lease while a
+// message is being sent. A copy is counted before it is sent, so that a crash
+// leaves it counted.
+func (q *Queries) Claim(ctx context.Context, db DBTX, arg ClaimParams) ([]ClaimRow, error) {
+	rows, err := db.Query(ctx, claim, arg.LeaseSeconds, arg.Leased, arg.Max)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimRow
+	for rows.Next() {
+		var i ClaimRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.OrderID,
+			&i.AccountID,
+			&i.Kind,
+			&i.Recipient,
+			&i.MessageID,
+			&i.Copies,
+			&i.Tries,
+			&i.Term,
+			&i.CreatedAt,
+			&i.Age,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const getMessage = `-- name: GetMessage :one
+SELECT id, order_id, account_id, kind, recipient, message_id, state, copies, tries, note, inbox_id, created_at
+FROM messages WHERE id = $1
+`
+
+type GetMessageRow struct {
+	ID        uuid.UUID
+	OrderID   *uuid.UUID
+	AccountID *uuid.UUID
+	Kind      string
+	Recipient string
+	MessageID string
+	State     string
+	Copies    int32
+	Tries     int32
+	Note      string
+	InboxID   *uuid.UUID
+	CreatedAt time.Time
+}
+
+// Primary key.
+func (q *Queries) GetMessage(ctx context.Context, db DBTX, id uuid.UUID) (GetMessageRow, error) {
+	row := db.QueryRow(ctx, getMessage, id)
+	var i GetMessageRow
+	err := row.Scan(
+		&i.ID,
+		&i.OrderID,
+		&i.AccountID,
+		&i.Kind,
+		&i.Recipient,
+		&i.MessageID,
+		&i.State,
+		&i.Copies,
+		&i.Tries,
+		&i.Note,
+		&i.InboxID,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const giveUp = `-- name: GiveUp :execrows
+UPDATE messages m SET state = 'unknown', lease_until = NULL, changed_at = app_now()
+FROM (SELECT d.id FROM messages d
+      WHERE (d.state IN ('queued', 'sending') OR (d.state = 'unknown' AND d.copies < 2))
+        AND d.state = 'sending' AND d.copies >= 2 AND d.next_at <= app_now()
+      ORDER BY d.id FOR UPDATE SKIP LOCKED) lost
+WHERE m.id = lost.id
+`
+
+// A message that was sent twice with nobody left to say how it went. Index
+// messages_due.
+func (q *Queries) GiveUp(ctx context.Context, db DBTX) (int64, error) {
+	result, err := db.Exec(ctx, giveUp)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const insertMessage = `-- name: InsertMessage :exec
+INSERT INTO messages (id, order_id, account_id, kind, recipient, message_id)
+VALUES ($1, $2, $3, $4, $5, $6)
+`
+
+type InsertMessageParams struct {
+	ID        uuid.UUID
+	OrderID   *uuid.UUID
+	AccountID *uuid.UUID
+	Kind      string
+	Recipient string
+	MessageID string
+}
+
+func (q *Queries) InsertMessage(ctx context.Context, db DBTX, arg InsertMessageParams) error {
+	_, err := db.Exec(ctx, insertMessage,
+		arg.ID,
+		arg.OrderID,
+		arg.AccountID,
+		arg.Kind,
+		arg.Recipient,
+		arg.MessageID,
+	)
+	return err
+}
+
 const insertMessages = `-- name: InsertMessages :many
-INSERT INTO messages (id, order_id, kind, recipient, message_id, inbox_id)
-SELECT u.id, u.order_id, u.kind, u.recipient, u.message_id, u.inbox_id
+INSERT INTO messages (id, order_id, kind, recipient, message_id, state, inbox_id)
+SELECT u.id, u.order_id, u.kind, u.recipient, u.message_id, CASE WHEN u.recipient = '' THEN 'unaddressed' ELSE 'queued' END, u.inbox_id
 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS order_id, unnest($3::text[]) AS kind,
              unnest($4::text[]) AS recipient, unnest($5::text[]) AS message_id, unnest($6::uuid[]) AS inbox_id) u
 ORDER BY u.order_id, u.kind
@@ -31,11 +189,11 @@ type InsertMessagesParams struct {
 }
 
 type InsertMessagesRow struct {
-	OrderID uuid.UUID
+	OrderID *uuid.UUID
 	Kind    string
 }
 
-// uq_message: one message for each order and kind.
+// uq_message: one receipt for each order.
 func (q *Queries) InsertMessages(ctx context.Context, db DBTX, arg InsertMessagesParams) ([]InsertMessagesRow, error) {
 	rows, err := db.Query(ctx, insertMessages,
 		arg.Ids,
@@ -64,26 +222,46 @@ func (q *Queries) InsertMessages(ctx context.Context, db DBTX, arg InsertMessage
 }
 
 const messagesOf = `-- name: MessagesOf :many
-SELECT id, order_id, kind, recipient, message_id, state, inbox_id, created_at FROM messages WHERE order_id = $1 ORDER BY kind
+SELECT id, order_id, account_id, kind, recipient, message_id, state, copies, tries, note, inbox_id, created_at
+FROM messages WHERE order_id = $1 ORDER BY id
 `
 
-// Index uq_message.
-func (q *Queries) MessagesOf(ctx context.Context, db DBTX, orderID uuid.UUID) ([]Message, error) {
+type MessagesOfRow struct {
+	ID        uuid.UUID
+	OrderID   *uuid.UUID
+	AccountID *uuid.UUID
+	Kind      string
+	Recipient string
+	MessageID string
+	State     string
+	Copies    int32
+	Tries     int32
+	Note      string
+	InboxID   *uuid.UUID
+	CreatedAt time.Time
+}
+
+// Index messages_order.
+func (q *Queries) MessagesOf(ctx context.Context, db DBTX, orderID *uuid.UUID) ([]MessagesOfRow, error) {
 	rows, err := db.Query(ctx, messagesOf, orderID)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []Message
+	var items []MessagesOfRow
 	for rows.Next() {
-		var i Message
+		var i MessagesOfRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.OrderID,
+			&i.AccountID,
 			&i.Kind,
 			&i.Recipient,
 			&i.MessageID,
 			&i.State,
+			&i.Copies,
+			&i.Tries,
+			&i.Note,
 			&i.InboxID,
 			&i.CreatedAt,
 		); err != nil {
@@ -102,11 +280,11 @@ SELECT order_id, kind FROM messages WHERE order_id = ANY($1::uuid[])
 `
 
 type MessagesOfOrdersRow struct {
-	OrderID uuid.UUID
+	OrderID *uuid.UUID
 	Kind    string
 }
 
-// Index uq_message.
+// Index messages_order.
 func (q *Queries) MessagesOfOrders(ctx context.Context, db DBTX, orderIds []uuid.UUID) ([]MessagesOfOrdersRow, error) {
 	rows, err := db.Query(ctx, messagesOfOrders, orderIds)
 	if err != nil {
@@ -125,4 +303,50 @@ func (q *Queries) MessagesOfOrders(ctx context.Context, db DBTX, orderIds []uuid
 		return nil, err
 	}
 	return items, nil
+}
+
+const record = `-- name: Record :execrows
+UPDATE messages
+SET state = $1, copies = copies - CASE WHEN $2::boolean THEN 1 ELSE 0 END, lease_until = NULL,
+    next_at = app_now() + make_interval(secs => $3::float8), note = $4, changed_at = app_now()
+WHERE id = $5 AND (state = 'sending' AND term = $6 OR NOT $7::boolean)
+`
+
+type RecordParams struct {
+	State       string
+	Undelivered bool
+	WaitSeconds float64
+	Note        string
+	ID          uuid.UUID
+	Term        int32
+	Fenced      bool
+}
+
+// How a send ended, by whoever still holds its term.
+func (q *Queries) Record(ctx context.Context, db DBTX, arg RecordParams) (int64, error) {
+	result, err := db.Exec(ctx, record,
+		arg.State,
+		arg.Undelivered,
+		arg.WaitSeconds,
+		arg.Note,
+		arg.ID,
+		arg.Term,
+		arg.Fenced,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const waiting = `-- name: Waiting :one
+SELECT count(*) FROM messages WHERE state IN ('queued', 'sending') OR (state = 'unknown' AND copies < 2)
+`
+
+// Index messages_due.
+func (q *Queries) Waiting(ctx context.Context, db DBTX) (int64, error) {
+	row := db.QueryRow(ctx, waiting)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
