@@ -1,11 +1,9 @@
 package ledger
 
 import (
-	"slices"
-
 	"github.com/google/uuid"
 
-	"proofroom/internal/base/money"
+	"proofroom/internal/base/id"
 )
 
 // book is all that the postings of new entries depend on: what stands of their
@@ -23,22 +21,45 @@ type purse struct {
 
 // folio is what stands of one order.
 type folio struct {
-	entries     map[string]*Standing // by key
-	undone      map[string]bool      // keys of entries taken back
-	sale        *Standing
-	net         int64            // of the sale, to the creator
-	refunded    int64            // of the sale, less what was undone
-	refundedNet int64            // the creator's share of that
-	pending     int64            // the creator's, of this order
-	suspense    map[string]int64 // by currency: money of this order that bought nothing
-	released    bool
+	entries  map[string]*Standing // by key
+	undone   map[string]bool      // keys of entries taken back
+	sale     *Standing
+	net      int64 // of the sale, to the creator
+	released bool
+	refunded int64              // by refunds, less what was undone
+	taken    int64              // of the sale, by disputes, less what was reinstated
+	surplus  map[string]int64   // by currency: money that bought nothing, less what was refunded of it
+	lost     map[string]int64   // by currency: of that money, by disputes, less what was reinstated
+	disputes map[claim]*dispute // of the sale, and of the surplus
 }
 
-func (b *book) order(id uuid.UUID) *folio {
-	f := b.orders[id]
+// claim names a dispute in one currency.
+type claim struct{ dispute, currency string }
+
+// dispute is what stands of one dispute.
+type dispute struct {
+	opened int64 // the amount that it disputes of the sale; zero before it is opened
+	taken  int64 // of the sale, less what was reinstated
+	lost   int64 // of the surplus, less what was reinstated
+	closed bool
+}
+
+// open is what it may still take of the sale.
+func (d *dispute) open() int64 {
+	if d.closed {
+		return 0
+	}
+	return max(0, d.opened-d.taken)
+}
+
+func (b *book) order(orderID uuid.UUID) *folio {
+	f := b.orders[orderID]
 	if f == nil {
-		f = &folio{entries: map[string]*Standing{}, undone: map[string]bool{}, suspense: map[string]int64{}}
-		b.orders[id] = f
+		f = &folio{
+			entries: map[string]*Standing{}, undone: map[string]bool{},
+			surplus: map[string]int64{}, lost: map[string]int64{}, disputes: map[claim]*dispute{},
+		}
+		b.orders[orderID] = f
 	}
 	return f
 }
@@ -51,35 +72,58 @@ func (f *folio) add(s *Standing) {
 	if s.Undoes != "" {
 		f.undone[s.Undoes] = true
 	}
-	f.pending -= s.sum(pending)
-	f.suspense[s.Currency] -= s.sum(suspense)
 	switch s.Kind {
 	case Sale:
 		f.sale, f.net = s, -s.sum(pending)
 	case Refund:
-		f.refunded += s.Gross - s.sum(suspense)
-		f.refundedNet += s.share()
+		f.refunded += s.Gross
 	case RefundUndone:
-		f.refunded -= s.Gross + s.sum(suspense)
-		f.refundedNet += s.share()
+		f.refunded -= s.Gross
+	case Surplus:
+		f.surplus[s.Currency] += s.Gross
+	case SurplusRefunded:
+		f.surplus[s.Currency] -= s.Gross
 	case Release:
 		f.released = true
+	case DisputeOpened:
+		f.dispute(s.Dispute, s.Currency).opened = s.Gross
+	case DisputeClosed:
+		f.dispute(s.Dispute, s.Currency).closed = true
+	case DisputeWithdrawn:
+		f.take(s, s.Gross, 0)
+	case DisputeReinstated:
+		f.take(s, -s.Gross, 0)
+	case SurplusWithdrawn:
+		f.take(s, 0, s.Gross)
+	case SurplusReinstated:
+		f.take(s, 0, -s.Gross)
+	case Fee:
 	}
 }
 
-func (s *Standing) sum(kinds ...string) (sum int64) {
+func (f *folio) take(s *Standing, taken, lost int64) {
+	d := f.dispute(s.Dispute, s.Currency)
+	d.taken, d.lost = d.taken+taken, d.lost+lost
+	f.taken += taken
+	f.lost[s.Currency] += lost
+}
+
+func (f *folio) dispute(key, currency string) *dispute {
+	c := claim{key, currency}
+	if f.disputes[c] == nil {
+		f.disputes[c] = &dispute{}
+	}
+	return f.disputes[c]
+}
+
+func (s *Standing) sum(kind string) (sum int64) {
 	for _, p := range s.Postings {
-		for _, k := range kinds {
-			if p.To.Kind == k {
-				sum += p.Amount
-			}
+		if p.To.Kind == kind {
+			sum += p.Amount
 		}
 	}
 	return sum
 }
-
-// share is the creator's part of an entry, wherever it was taken from.
-func (s *Standing) share() int64 { return s.sum(pending, available, held, debt) }
 
 // move applies one posting to a wallet. What is owed to a creator grows with a
 // minus, what a creator owes with a plus.
@@ -96,170 +140,118 @@ func (b *Balance) move(p Posting) {
 	}
 }
 
+// write plans all entries of a call. It returns their results, those that are
+// to be inserted, and the place in entries of each of these by its id.
+func (b *book) write(entries []Entry) (out []Posted, fresh []*Standing, at map[uuid.UUID]int, err error) {
+	out, at = make([]Posted, len(entries)), map[uuid.UUID]int{}
+	ask := make([]int, len(entries))
+	for i := range ask {
+		ask[i] = i
+	}
+	// What found nothing to hold or to free may find it after what followed: it
+	// is asked again until all of them find nothing.
+	for len(ask) > 0 {
+		var idle []int
+		before := len(fresh)
+		for _, i := range ask {
+			drafted, already, err := b.plan(&entries[i], id.New())
+			switch {
+			case err != nil:
+				return nil, nil, nil, err
+			case already != nil:
+				out[i] = Posted{Key: entries[i].Key, ID: already.ID, Result: Already}
+			case drafted == nil:
+				out[i] = Posted{Key: entries[i].Key, Result: Nothing}
+				idle = append(idle, i)
+			default:
+				out[i] = Posted{Key: entries[i].Key, ID: drafted.ID, Result: Inserted}
+				fresh = append(fresh, drafted)
+				at[drafted.ID] = i
+			}
+		}
+		if len(fresh) == before {
+			break
+		}
+		ask = idle
+	}
+	return out, fresh, at, nil
+}
+
 // plan finds the postings of e and enters them. It returns the entry that
-// stands under e's key instead, if there is an equal one, and neither for a
-// release of nothing.
+// stands under e's key instead, if there is an equal one, and neither when
+// there is nothing to move.
 func (b *book) plan(e *Entry, newID uuid.UUID) (fresh, already *Standing, err error) {
 	f := b.order(e.OrderID)
 	if s := f.entries[e.Key]; s != nil {
 		return nil, s, e.same(s)
 	}
-	gross := e.Gross
-	if e.Kind == Release {
-		gross = f.pending
-	}
-	var ps postings
-	if err := b.post(e, f, &ps); err != nil || len(ps) == 0 {
+	if err := f.allows(e); err != nil || f.idle(e) {
 		return nil, nil, err
 	}
 	s := &Standing{
-		ID: newID, Key: e.Key, Kind: e.Kind, OrderID: e.OrderID, Gross: gross, Currency: e.Currency,
-		Undoes: e.Undoes, CauseKind: e.CauseKind, CauseID: e.CauseID, Postings: ps,
+		ID: newID, Key: e.Key, Kind: e.Kind, OrderID: e.OrderID, Gross: e.Gross, Currency: e.Currency,
+		Undoes: e.Undoes, Dispute: e.Dispute, CauseKind: e.CauseKind, CauseID: e.CauseID,
 	}
+	before := f.places(e.Currency)
 	f.add(s)
+	if e.Kind == Sale {
+		f.net = e.OrderNet
+	}
+	s.Postings = b.postings(e, before, f.places(e.Currency))
+	if e.findsGross() {
+		s.Gross = s.moved()
+	}
 	if w := b.wallet(e); w != nil {
-		for _, p := range ps {
+		for _, p := range s.Postings {
 			w.move(p)
 		}
 	}
 	return s, nil, nil
 }
 
-func (b *book) post(e *Entry, f *folio, ps *postings) error {
-	switch e.Kind {
-	case Sale:
-		return b.sale(e, f, ps)
-	case Refund:
-		return b.refund(e, f, ps)
-	case RefundUndone:
-		return b.undo(e, f, ps)
-	case Release:
-		if err := f.basis(e); err != nil {
-			return err
-		}
-		ps.add(e.creator(pending), f.pending)
-		b.toAvailable(e, f.pending, ps)
-	case Surplus:
-		if e.Undoes != "" {
-			if _, err := f.undoable(e, SurplusRefunded); err != nil {
-				return err
-			}
-		}
-		ps.add(e.clearing(), e.Gross)
-		ps.add(e.platform(suspense), -e.Gross)
-	case SurplusRefunded:
-		if has := f.suspense[e.Currency]; e.Gross > has {
-			return e.fail(ErrExceeds, "the order has %d in suspense, and %d would go back", has, e.Gross)
-		}
-		ps.add(e.platform(suspense), e.Gross)
-		ps.add(e.clearing(), -e.Gross)
-	case Fee:
+// moved is what an entry moves: the sum of its debits.
+func (s *Standing) moved() (sum int64) {
+	for _, p := range s.Postings {
+		sum += max(0, p.Amount)
+	}
+	return sum
+}
+
+// postings move the order's money from where it is to where it shall be.
+func (b *book) postings(e *Entry, from, to places) (ps postings) {
+	ps.add(e.clearing(), e.direction()*e.Gross)
+	if e.Kind == Fee {
 		ps.add(e.platform(fees), e.Gross)
-		ps.add(e.clearing(), -e.Gross)
 	}
-	return nil
+	ps.add(e.creator(held), from.held-to.held)
+	ps.add(e.creator(pending), from.pending-to.pending)
+	b.free(e, to.free-from.free, &ps)
+	ps.add(e.platform(revenue), from.revenue-to.revenue)
+	ps.add(e.platform(suspense), from.suspense-to.suspense)
+	ps.add(e.platform(writeOff), to.writtenOff-from.writtenOff)
+	if len(ps) == 0 {
+		// A dispute opens over what others hold already, or closes and leaves it
+		// to them. That must stand, else the last to close would free nothing: it
+		// is marked by one minor unit, there and back.
+		ps.add(e.creator(held), 1)
+		ps.add(e.creator(held), -1)
+	}
+	return ps
 }
 
-func (b *book) sale(e *Entry, f *folio, ps *postings) error {
-	if f.sale != nil {
-		return e.fail(ErrEntryDiffers, "the order was sold by entry %q", f.sale.Key)
-	}
-	ps.add(e.clearing(), e.Gross)
-	ps.add(e.creator(pending), -e.OrderNet)
-	ps.add(e.platform(revenue), -(e.OrderGross - e.OrderNet))
-	return nil
-}
-
-func (b *book) refund(e *Entry, f *folio, ps *postings) error {
-	if err := f.basis(e); err != nil {
-		return err
-	}
+// free gives a released order's money to the creator, who pays debt with it
+// first, or takes it: what is available, and the rest becomes debt.
+func (b *book) free(e *Entry, amount int64, ps *postings) {
 	switch {
-	case f.sale.Gross != e.OrderGross || f.net != e.OrderNet:
-		return e.fail(ErrEntryDiffers, "the order was sold for %d, %d of it net, not for %d, %d net", f.sale.Gross, f.net, e.OrderGross, e.OrderNet)
-	case e.Gross > f.sale.Gross-f.refunded+max(0, f.suspense[e.Currency]):
-		return e.fail(ErrExceeds, "%d of %d are refunded, %d are in suspense, and %d more would be", f.refunded, f.sale.Gross, f.suspense[e.Currency], e.Gross)
+	case amount > 0:
+		paid := min(amount, b.wallet(e).Debt)
+		ps.add(e.creator(debt), -paid)
+		ps.add(e.creator(available), -(amount - paid))
+	case amount < 0:
+		there := min(-amount, b.wallet(e).Available)
+		ps.add(e.creator(available), there)
+		ps.add(e.creator(debt), -amount-there)
 	}
-	// The payment may have held more than was sold: what goes back beyond the
-	// sale is that.
-	gross := min(e.Gross, f.sale.Gross-f.refunded)
-	total, err := money.Share(f.refunded+gross, f.net, f.sale.Gross)
-	if err != nil {
-		return e.fail(ErrInvalid, "%v", err)
-	}
-	// The bounds matter only after refunds were undone out of order, when the
-	// shares that are left may have been rounded all the same way.
-	share := min(max(total-f.refundedNet, 0), gross)
-	fromPending := min(share, f.pending)
-	fromAvailable := min(share-fromPending, b.wallet(e).Available)
-	ps.add(e.clearing(), -e.Gross)
-	ps.add(e.creator(pending), fromPending)
-	ps.add(e.creator(available), fromAvailable)
-	ps.add(e.creator(debt), share-fromPending-fromAvailable)
-	ps.add(e.platform(revenue), gross-share)
-	ps.add(e.platform(suspense), e.Gross-gross)
-	return nil
-}
-
-func (b *book) undo(e *Entry, f *folio, ps *postings) error {
-	if err := f.basis(e); err != nil {
-		return err
-	}
-	r, err := f.undoable(e, Refund)
-	if err != nil {
-		return err
-	}
-	share := r.share()
-	ps.add(e.clearing(), e.Gross)
-	if f.released {
-		b.toAvailable(e, share, ps)
-	} else {
-		ps.add(e.creator(pending), -share)
-	}
-	rest := r.sum(suspense) // what had gone back beyond the sale
-	ps.add(e.platform(revenue), -(e.Gross - rest - share))
-	ps.add(e.platform(suspense), -rest)
-	return nil
-}
-
-// basis checks that the order was sold, in e's currency and for e's creator.
-func (f *folio) basis(e *Entry) error {
-	if f.sale == nil {
-		return e.fail(ErrNoBasis, "the order was not sold")
-	}
-	if f.sale.Currency != e.Currency {
-		return e.fail(ErrEntryDiffers, "the order was sold in %s, not %s", f.sale.Currency, e.Currency)
-	}
-	for _, p := range f.sale.Postings {
-		if p.To.Kind == pending && p.To.CreatorID != e.CreatorID {
-			return e.fail(ErrEntryDiffers, "the order was sold for creator %s, not %s", p.To.CreatorID, e.CreatorID)
-		}
-	}
-	return nil
-}
-
-// undoable finds the entry of the wanted kind that e takes back.
-func (f *folio) undoable(e *Entry, kind Kind) (*Standing, error) {
-	r := f.entries[e.Undoes]
-	switch {
-	case r == nil:
-		return nil, e.fail(ErrNoBasis, "the order has no entry %q", e.Undoes)
-	case f.undone[e.Undoes]:
-		return nil, e.fail(ErrEntryDiffers, "entry %q was taken back before", e.Undoes)
-	case r.Kind != kind || r.Gross != e.Gross || r.Currency != e.Currency:
-		return nil, e.fail(ErrEntryDiffers, "entry %q is a %s over %d %s, not a %s over %d %s",
-			e.Undoes, r.Kind, r.Gross, r.Currency, kind, e.Gross, e.Currency)
-	case !slices.Contains(r.Postings, Posting{To: e.clearing(), Amount: -e.Gross}):
-		return nil, e.fail(ErrEntryDiffers, "entry %q took the money from another account than %s:%s", e.Undoes, e.Provider, e.Account)
-	}
-	return r, nil
-}
-
-// toAvailable gives amount to the creator, who pays debt with it first.
-func (b *book) toAvailable(e *Entry, amount int64, ps *postings) {
-	paid := min(amount, b.wallet(e).Debt)
-	ps.add(e.creator(debt), -paid)
-	ps.add(e.creator(available), -(amount - paid))
 }
 
 type postings []Posting

@@ -20,7 +20,8 @@ func TestGuards(t *testing.T) {
 	w := newWorld(t)
 	o := newSold(newCreator(t, w.pool), "USD", 10_00, 8_50)
 	r, s := o.refund("1", 4_00), o.entry(Surplus, "", 1_00)
-	w.mustPost(t, o.sale(), s, r, o.undo(r))
+	fee, opened := o.entry(Fee, "", 30), o.disputed(DisputeOpened, "1", "", 5_00)
+	w.mustPost(t, o.sale(), s, r, o.undo(r), fee, opened)
 
 	sql := func(statement string) func(context.Context, pgx.Tx) error {
 		return func(ctx context.Context, tx pgx.Tx) error {
@@ -91,7 +92,7 @@ func TestGuards(t *testing.T) {
 			sql(`UPDATE ledger_accounts SET currency = 'EUR' WHERE kind = 'revenue'`), code("PR002"), "foreign posting",
 		},
 		"one key twice": {
-			"DROP INDEX uq_ledger_entry", post(s), nil, "posted twice",
+			"DROP INDEX uq_ledger_entry", post(fee), nil, "posted twice",
 		},
 		"one sale twice": {
 			"DROP INDEX uq_ledger_entry; DROP INDEX uq_ledger_sale", post(o.sale()), nil, "posted twice",
@@ -106,6 +107,14 @@ func TestGuards(t *testing.T) {
 				INSERT INTO ledger_postings (entry_id, seq, account_id, currency, amount)
 				SELECT e.id, p.seq, p.account_id, p.currency, p.amount FROM e, ledger_postings p JOIN o ON o.id = p.entry_id`),
 			unique(pg.UqLedgerUndoes), "undone twice",
+		},
+		"a dispute opened twice": {
+			"DROP INDEX uq_ledger_dispute", sql(`WITH o AS (SELECT id, dispute FROM ledger_entries WHERE dispute IS NOT NULL), e AS (
+				INSERT INTO ledger_entries (id, key, kind, gross, currency, dispute, cause_kind, cause_id)
+				SELECT '` + id.New().String() + `', 'raw', 'dispute_opened', 500, 'USD', dispute, 'audit', id FROM o RETURNING id)
+				INSERT INTO ledger_postings (entry_id, seq, account_id, currency, amount)
+				SELECT e.id, p.seq, p.account_id, p.currency, p.amount FROM e, ledger_postings p JOIN o ON o.id = p.entry_id`),
+			unique(pg.UqLedgerDispute), "disputed twice",
 		},
 		"an account twice": {
 			"ALTER TABLE ledger_accounts DROP CONSTRAINT uq_ledger_account",

@@ -187,18 +187,18 @@ func TestJournal(t *testing.T) {
 			{o.refund("2", 6_00), lines{clearing: -6_00, available: 5_40, revenue: 60}, Balance{}},
 		})
 	})
-	// 4 at 2 net, refunded one by one: shares 0, 1, 0, 1. The two of share 0 are
-	// undone, so the creator gave 2 for 2, and gives nothing for the other 2.
+	// 4 at 2 net, refunded one by one: shares 0, 1, 0, 1. Whichever are undone,
+	// the creator has given floor(3x2/4) = 1 of 3, and floor(2x2/4) = 1 of 2.
 	t.Run("refunds undone out of order", func(t *testing.T) {
 		t.Parallel()
 		o := newSold(newCreator(t, w.pool), "JPY", 4, 2)
 		r := [4]Entry{o.refund("1", 1), o.refund("2", 1), o.refund("3", 1), o.refund("4", 1)}
 		w.mustPost(t, o.sale(), r[0], r[1], r[2], r[3])
 		run(t, []step{
-			{o.undo(r[0]), lines{clearing: 1, revenue: -1}, Balance{}},
-			{o.undo(r[2]), lines{clearing: 1, revenue: -1}, Balance{}},
-			{o.refund("5", 1), lines{clearing: -1, revenue: 1}, Balance{}},
-			{o.refund("6", 1), lines{clearing: -1, revenue: 1}, Balance{}},
+			{o.undo(r[0]), lines{clearing: 1, pending: -1}, Balance{Pending: 1}},
+			{o.undo(r[2]), lines{clearing: 1, revenue: -1}, Balance{Pending: 1}},
+			{o.refund("5", 1), lines{clearing: -1, revenue: 1}, Balance{Pending: 1}},
+			{o.refund("6", 1), lines{clearing: -1, pending: 1}, Balance{}},
 		})
 	})
 	t.Run("a sale and its refund in one call", func(t *testing.T) {

@@ -20,6 +20,15 @@ const (
 	SurplusRefunded Kind = "surplus_refunded"
 	Fee             Kind = "fee"
 	Release         Kind = "release" // the creator may be paid
+
+	DisputeOpened     Kind = "dispute_opened"     // the disputed amount is held
+	DisputeWithdrawn  Kind = "dispute_withdrawn"  // the provider took money of the sale
+	DisputeReinstated Kind = "dispute_reinstated" // the provider gave it back, or part of it
+	DisputeClosed     Kind = "dispute_closed"     // what is still held is free again
+
+	// The same two for a payment that bought nothing.
+	SurplusWithdrawn  Kind = "surplus_withdrawn"
+	SurplusReinstated Kind = "surplus_reinstated"
 )
 
 // Entry is what the caller knows of an entry; the ledger finds its postings.
@@ -32,14 +41,17 @@ type Entry struct {
 	Provider  string // who holds the money
 	Account   string // our account there
 	Currency  string // ISO 4217, upper case
-	// Gross is the entry's amount, above zero. A release ignores it: its amount
-	// is what is still pending of the order.
+	// Gross is the entry's amount, above zero. Release and DisputeClosed ignore
+	// it: theirs is what is still pending of the order, and what is still held.
 	Gross int64
 	// OrderGross and OrderNet are the order's, for the shares of sale and refund.
 	OrderGross, OrderNet int64
 	// Undoes is the key of the entry that this one takes back: of a refund for
 	// RefundUndone, of a SurplusRefunded for a Surplus that came back.
-	Undoes    string
+	Undoes string
+	// Dispute is the key of the dispute behind the entry: "stripe:main:dp_1".
+	// Entries of disputes have it, and a fee may.
+	Dispute   string
 	CauseKind string // "inbox" or "audit"
 	CauseID   uuid.UUID
 }
@@ -51,7 +63,9 @@ type Result string
 const (
 	Inserted Result = "inserted" // it stands since this call
 	Already  Result = "already"  // an equal entry stood under the key before
-	Nothing  Result = "nothing"  // a release of an order with nothing pending: no entry is made
+	// Nothing: there was nothing to release, to hold or to free. No entry is
+	// made, and the same may be asked again later.
+	Nothing Result = "nothing"
 )
 
 // Posted is the result of one entry.
@@ -71,6 +85,7 @@ const (
 	available = "available"
 	held      = "held"
 	debt      = "debt"
+	writeOff  = "write_off"
 )
 
 // Account is a place where money is or is owed. A creator's accounts have no
@@ -98,6 +113,7 @@ type Standing struct {
 	Gross     int64
 	Currency  string
 	Undoes    string
+	Dispute   string
 	CauseKind string
 	CauseID   uuid.UUID
 	CreatedAt time.Time
@@ -122,7 +138,7 @@ var (
 	// than is left of the sale, or of more than the order has in suspense.
 	ErrExceeds = errors.New("ledger: more than the order has")
 	// ErrNoBasis says that the entry that this one builds on does not stand: the
-	// sale of a refund or release, or the refund to undo.
+	// sale of a refund, release or dispute, or the refund to undo.
 	ErrNoBasis = errors.New("ledger: the entry that it builds on does not stand")
 	// ErrInvalid says that the entry makes no sense in itself.
 	ErrInvalid = errors.New("ledger: not an entry")
@@ -155,11 +171,11 @@ func (e *Entry) validate() error {
 	switch {
 	case e.Key == "" || e.OrderID == uuid.Nil || len(e.Currency) != 3 || e.CauseID == uuid.Nil:
 		return e.fail(ErrInvalid, "it lacks a key, an order, a currency or a cause")
-	case e.Kind != Release && (e.Provider == "" || e.Account == ""):
+	case e.direction() != 0 && (e.Provider == "" || e.Account == ""):
 		return e.fail(ErrInvalid, "it does not say who holds the money")
 	case e.ofCreator() && e.CreatorID == uuid.Nil:
 		return e.fail(ErrInvalid, "it lacks the creator")
-	case e.Kind != Release && (e.Gross <= 0 || e.Gross > maxGross):
+	case !e.findsGross() && (e.Gross <= 0 || e.Gross > maxGross):
 		return e.fail(ErrInvalid, "its amount is %d", e.Gross)
 	case (e.Kind == Sale || e.Kind == Refund) && (e.OrderNet < 0 || e.OrderNet > e.OrderGross):
 		return e.fail(ErrInvalid, "the order's net %d is not within its gross %d", e.OrderNet, e.OrderGross)
@@ -167,23 +183,55 @@ func (e *Entry) validate() error {
 		return e.fail(ErrInvalid, "its amount %d is not the order's gross %d", e.Gross, e.OrderGross)
 	case (e.Kind == RefundUndone) && e.Undoes == "", e.Undoes != "" && e.Kind != RefundUndone && e.Kind != Surplus:
 		return e.fail(ErrInvalid, "a %s undoing %q", e.Kind, e.Undoes)
+	case e.ofDispute() != (e.Dispute != "") && e.Kind != Fee:
+		return e.fail(ErrInvalid, "a %s of dispute %q", e.Kind, e.Dispute)
 	}
 	switch e.Kind {
-	case Sale, Refund, RefundUndone, Surplus, SurplusRefunded, Fee, Release:
+	case Sale, Refund, RefundUndone, Surplus, SurplusRefunded, Fee, Release,
+		DisputeOpened, DisputeWithdrawn, DisputeReinstated, DisputeClosed, SurplusWithdrawn, SurplusReinstated:
 		return nil
 	}
 	return e.fail(ErrInvalid, "no such kind as %q", e.Kind)
 }
 
+// direction is 1 when the provider holds more for us since, -1 when it holds
+// less, and 0 when money only changes its place among us.
+func (e *Entry) direction() int64 {
+	switch e.Kind {
+	case Release, DisputeOpened, DisputeClosed:
+		return 0
+	case Sale, RefundUndone, Surplus, DisputeReinstated, SurplusReinstated:
+		return 1
+	case Refund, SurplusRefunded, Fee, DisputeWithdrawn, SurplusWithdrawn:
+		return -1
+	}
+	return -1 // of no kind: validate says so
+}
+
+func (e *Entry) ofDispute() bool {
+	switch e.Kind {
+	case DisputeOpened, DisputeWithdrawn, DisputeReinstated, DisputeClosed, SurplusWithdrawn, SurplusReinstated:
+		return true
+	case Sale, Refund, RefundUndone, Surplus, SurplusRefunded, Fee, Release:
+	}
+	return false
+}
+
+// findsGross reports whether the amount is the ledger's to find.
+func (e *Entry) findsGross() bool { return e.Kind == Release || e.Kind == DisputeClosed }
+
 // ofCreator reports whether the entry can move a creator's wallet.
 func (e *Entry) ofCreator() bool {
-	return e.Kind == Sale || e.Kind == Refund || e.Kind == RefundUndone || e.Kind == Release
+	switch e.Kind {
+	case Sale, Refund, RefundUndone, Release, DisputeOpened, DisputeWithdrawn, DisputeReinstated, DisputeClosed:
+		return true
+	case Surplus, SurplusRefunded, Fee, SurplusWithdrawn, SurplusReinstated:
+	}
+	return false
 }
 
 // ofHistory reports whether the postings depend on what stands of the order.
-func (e *Entry) ofHistory() bool {
-	return e.Kind == Refund || e.Kind == RefundUndone || e.Kind == SurplusRefunded || e.Kind == Release || e.Undoes != ""
-}
+func (e *Entry) ofHistory() bool { return e.Kind != Sale && e.Kind != Fee }
 
 // same compares an entry with the one that stands under its key.
 func (e *Entry) same(s *Standing) error {
@@ -194,10 +242,12 @@ func (e *Entry) same(s *Standing) error {
 		return e.fail(ErrEntryDiffers, "the one that stands is of order %s", s.OrderID)
 	case s.Currency != e.Currency:
 		return e.fail(ErrEntryDiffers, "the one that stands is in %s, not %s", s.Currency, e.Currency)
-	case s.Gross != e.Gross && e.Kind != Release:
+	case s.Gross != e.Gross && !e.findsGross():
 		return e.fail(ErrEntryDiffers, "the one that stands is over %d, not %d", s.Gross, e.Gross)
 	case s.Undoes != e.Undoes:
 		return e.fail(ErrEntryDiffers, "the one that stands undoes %q, not %q", s.Undoes, e.Undoes)
+	case s.Dispute != e.Dispute:
+		return e.fail(ErrEntryDiffers, "the one that stands is of dispute %q, not %q", s.Dispute, e.Dispute)
 	}
 	return nil
 }

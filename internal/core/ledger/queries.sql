@@ -63,7 +63,7 @@ SELECT pending, available, held, debt FROM wallets WHERE creator_id = @creator_i
 
 -- All that stands of the orders, posting by posting. Index ledger_entries_order.
 -- name: PostingsOfOrders :many
-SELECT e.id, e.key, e.kind, e.order_id, e.gross, e.currency, e.undoes, e.cause_kind, e.cause_id, e.created_at,
+SELECT e.id, e.key, e.kind, e.order_id, e.gross, e.currency, e.undoes, e.dispute, e.cause_kind, e.cause_id, e.created_at,
        p.amount, a.kind AS account_kind, a.creator_id, a.provider, a.account
 FROM ledger_entries e
 JOIN ledger_postings p ON p.entry_id = e.id
@@ -75,11 +75,11 @@ ORDER BY e.created_at, e.id, p.seq;
 -- that stands already gets no postings and is not returned.
 -- name: AddEntries :many
 WITH fresh AS (
-  INSERT INTO ledger_entries (id, key, kind, order_id, gross, currency, undoes, cause_kind, cause_id)
-  SELECT u.id, u.key, u.kind, u.order_id, u.gross, u.currency, nullif(u.undoes, ''), u.cause_kind, u.cause_id
+  INSERT INTO ledger_entries (id, key, kind, order_id, gross, currency, undoes, dispute, cause_kind, cause_id)
+  SELECT u.id, u.key, u.kind, u.order_id, u.gross, u.currency, nullif(u.undoes, ''), nullif(u.dispute, ''), u.cause_kind, u.cause_id
   FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@keys::text[]) AS key, unnest(@kinds::text[]) AS kind,
                unnest(@order_ids::uuid[]) AS order_id, unnest(@grosses::bigint[]) AS gross, unnest(@currencies::text[]) AS currency,
-               unnest(@undoes::text[]) AS undoes, unnest(@cause_kinds::text[]) AS cause_kind, unnest(@cause_ids::uuid[]) AS cause_id) u
+               unnest(@undoes::text[]) AS undoes, unnest(@disputes::text[]) AS dispute, unnest(@cause_kinds::text[]) AS cause_kind, unnest(@cause_ids::uuid[]) AS cause_id) u
   ORDER BY u.key
   ON CONFLICT DO NOTHING
   RETURNING id
@@ -95,4 +95,4 @@ SELECT id FROM fresh;
 
 -- uq_ledger_entry.
 -- name: EntriesByKey :many
-SELECT id, key, kind, order_id, gross, currency, undoes FROM ledger_entries WHERE key = ANY(@keys::text[]);
+SELECT id, key, kind, order_id, gross, currency, undoes, dispute FROM ledger_entries WHERE key = ANY(@keys::text[]);

@@ -52,24 +52,9 @@ func (s *Store) PostTx(ctx context.Context, tx pgx.Tx, entries []Entry) ([]Poste
 	if err := s.readOrders(ctx, tx, entries, b); err != nil {
 		return nil, err
 	}
-	out := make([]Posted, len(entries))
-	var fresh []*Standing
-	at := map[uuid.UUID]int{} // id of a fresh entry: its place in entries
-	for i := range entries {
-		e := &entries[i]
-		drafted, already, err := b.plan(e, id.New())
-		switch {
-		case err != nil:
-			return nil, err
-		case already != nil:
-			out[i] = Posted{Key: e.Key, ID: already.ID, Result: Already}
-		case drafted == nil:
-			out[i] = Posted{Key: e.Key, Result: Nothing}
-		default:
-			out[i] = Posted{Key: e.Key, ID: drafted.ID, Result: Inserted}
-			fresh = append(fresh, drafted)
-			at[drafted.ID] = i
-		}
+	out, fresh, at, err := b.write(entries)
+	if err != nil {
+		return nil, err
 	}
 	if len(fresh) == 0 {
 		return out, nil
@@ -151,7 +136,8 @@ func (s *Store) insert(ctx context.Context, tx pgx.Tx, fresh []*Standing) (map[u
 	for _, e := range fresh {
 		p.Ids, p.Keys, p.Kinds = append(p.Ids, e.ID), append(p.Keys, e.Key), append(p.Kinds, string(e.Kind))
 		p.OrderIds, p.Grosses, p.Currencies = append(p.OrderIds, e.OrderID), append(p.Grosses, e.Gross), append(p.Currencies, e.Currency)
-		p.Undoes, p.CauseKinds, p.CauseIds = append(p.Undoes, e.Undoes), append(p.CauseKinds, e.CauseKind), append(p.CauseIds, e.CauseID)
+		p.Undoes, p.Disputes = append(p.Undoes, e.Undoes), append(p.Disputes, e.Dispute)
+		p.CauseKinds, p.CauseIds = append(p.CauseKinds, e.CauseKind), append(p.CauseIds, e.CauseID)
 		for seq, posting := range e.Postings {
 			p.EntryIds, p.Seqs = append(p.EntryIds, e.ID), append(p.Seqs, int16(seq))
 			p.AccountIds, p.PostingCurrencies = append(p.AccountIds, ids[posting.To]), append(p.PostingCurrencies, posting.To.Currency)
@@ -191,6 +177,9 @@ func (s *Store) readBack(ctx context.Context, tx pgx.Tx, entries []Entry, fresh 
 		}
 		if r.Undoes != nil {
 			e.Undoes = *r.Undoes
+		}
+		if r.Dispute != nil {
+			e.Dispute = *r.Dispute
 		}
 		stands[r.Key] = e
 	}
@@ -286,6 +275,9 @@ func (s *Store) standing(ctx context.Context, q pg.DBTX, orderIDs []uuid.UUID) (
 			}
 			if r.Undoes != nil {
 				e.Undoes = *r.Undoes
+			}
+			if r.Dispute != nil {
+				e.Dispute = *r.Dispute
 			}
 			out = append(out, e)
 		}

@@ -42,19 +42,19 @@ func (q *Queries) AddAccounts(ctx context.Context, db DBTX, arg AddAccountsParam
 
 const addEntries = `-- name: AddEntries :many
 WITH fresh AS (
-  INSERT INTO ledger_entries (id, key, kind, order_id, gross, currency, undoes, cause_kind, cause_id)
-  SELECT u.id, u.key, u.kind, u.order_id, u.gross, u.currency, nullif(u.undoes, ''), u.cause_kind, u.cause_id
+  INSERT INTO ledger_entries (id, key, kind, order_id, gross, currency, undoes, dispute, cause_kind, cause_id)
+  SELECT u.id, u.key, u.kind, u.order_id, u.gross, u.currency, nullif(u.undoes, ''), nullif(u.dispute, ''), u.cause_kind, u.cause_id
   FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS key, unnest($3::text[]) AS kind,
                unnest($4::uuid[]) AS order_id, unnest($5::bigint[]) AS gross, unnest($6::text[]) AS currency,
-               unnest($7::text[]) AS undoes, unnest($8::text[]) AS cause_kind, unnest($9::uuid[]) AS cause_id) u
+               unnest($7::text[]) AS undoes, unnest($8::text[]) AS dispute, unnest($9::text[]) AS cause_kind, unnest($10::uuid[]) AS cause_id) u
   ORDER BY u.key
   ON CONFLICT DO NOTHING
   RETURNING id
 ), posted AS (
   INSERT INTO ledger_postings (entry_id, seq, account_id, currency, amount)
   SELECT u.entry_id, u.seq, u.account_id, u.currency, u.amount
-  FROM (SELECT unnest($10::uuid[]) AS entry_id, unnest($11::smallint[]) AS seq, unnest($12::bigint[]) AS account_id,
-               unnest($13::text[]) AS currency, unnest($14::bigint[]) AS amount) u
+  FROM (SELECT unnest($11::uuid[]) AS entry_id, unnest($12::smallint[]) AS seq, unnest($13::bigint[]) AS account_id,
+               unnest($14::text[]) AS currency, unnest($15::bigint[]) AS amount) u
   JOIN fresh ON fresh.id = u.entry_id
   ORDER BY u.entry_id, u.seq
 )
@@ -69,6 +69,7 @@ type AddEntriesParams struct {
 	Grosses           []int64
 	Currencies        []string
 	Undoes            []string
+	Disputes          []string
 	CauseKinds        []string
 	CauseIds          []uuid.UUID
 	EntryIds          []uuid.UUID
@@ -89,6 +90,7 @@ func (q *Queries) AddEntries(ctx context.Context, db DBTX, arg AddEntriesParams)
 		arg.Grosses,
 		arg.Currencies,
 		arg.Undoes,
+		arg.Disputes,
 		arg.CauseKinds,
 		arg.CauseIds,
 		arg.EntryIds,
@@ -140,7 +142,7 @@ func (q *Queries) AddWallets(ctx context.Context, db DBTX, arg AddWalletsParams)
 }
 
 const entriesByKey = `-- name: EntriesByKey :many
-SELECT id, key, kind, order_id, gross, currency, undoes FROM ledger_entries WHERE key = ANY($1::text[])
+SELECT id, key, kind, order_id, gross, currency, undoes, dispute FROM ledger_entries WHERE key = ANY($1::text[])
 `
 
 type EntriesByKeyRow struct {
@@ -151,6 +153,7 @@ type EntriesByKeyRow struct {
 	Gross    int64
 	Currency string
 	Undoes   *string
+	Dispute  *string
 }
 
 // uq_ledger_entry.
@@ -171,6 +174,7 @@ func (q *Queries) EntriesByKey(ctx context.Context, db DBTX, keys []string) ([]E
 			&i.Gross,
 			&i.Currency,
 			&i.Undoes,
+			&i.Dispute,
 		); err != nil {
 			return nil, err
 		}
@@ -366,7 +370,7 @@ func (q *Queries) PeekWallets(ctx context.Context, db DBTX, arg PeekWalletsParam
 }
 
 const postingsOfOrders = `-- name: PostingsOfOrders :many
-SELECT e.id, e.key, e.kind, e.order_id, e.gross, e.currency, e.undoes, e.cause_kind, e.cause_id, e.created_at,
+SELECT e.id, e.key, e.kind, e.order_id, e.gross, e.currency, e.undoes, e.dispute, e.cause_kind, e.cause_id, e.created_at,
        p.amount, a.kind AS account_kind, a.creator_id, a.provider, a.account
 FROM ledger_entries e
 JOIN ledger_postings p ON p.entry_id = e.id
@@ -383,6 +387,7 @@ type PostingsOfOrdersRow struct {
 	Gross       int64
 	Currency    string
 	Undoes      *string
+	Dispute     *string
 	CauseKind   string
 	CauseID     uuid.UUID
 	CreatedAt   time.Time
@@ -411,6 +416,7 @@ func (q *Queries) PostingsOfOrders(ctx context.Context, db DBTX, orderIds []uuid
 			&i.Gross,
 			&i.Currency,
 			&i.Undoes,
+			&i.Dispute,
 			&i.CauseKind,
 			&i.CauseID,
 			&i.CreatedAt,
