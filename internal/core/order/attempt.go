@@ -66,6 +66,11 @@ func (f *Facts) lingering() bool {
 	return false
 }
 
+// PageLife is how long a hosted page is asked to live, and is taken to live where
+// its end is not known. It is less than a day, so that a page never outlives the
+// memory of keys of a provider that keeps them for a day by much.
+const PageLife = 23*time.Hour + 30*time.Minute
+
 // Clock is how an attempt stands in time, by the database's clock.
 type Clock struct {
 	Age     time.Duration // since it was made
@@ -73,10 +78,9 @@ type Clock struct {
 	Lingers bool          // it is over, and money may still come to its page
 }
 
-// Clocks reads how the attempts of an order stand in time. A page whose end is
-// not known is taken to live for life.
-func (s Store) Clocks(ctx context.Context, q pg.DBTX, orderID uuid.UUID, life time.Duration) (map[uuid.UUID]Clock, error) {
-	rows, err := s.q.AttemptClocks(ctx, q, db.AttemptClocksParams{OrderID: orderID, LifeSeconds: life.Seconds()})
+// Clocks reads how the attempts of an order stand in time.
+func (s Store) Clocks(ctx context.Context, q pg.DBTX, orderID uuid.UUID) (map[uuid.UUID]Clock, error) {
+	rows, err := s.q.AttemptClocks(ctx, q, db.AttemptClocksParams{OrderID: orderID, LifeSeconds: PageLife.Seconds()})
 	if err != nil {
 		return nil, fmt.Errorf("read how attempts stand in time: %w", err)
 	}

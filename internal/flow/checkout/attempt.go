@@ -100,7 +100,7 @@ func (s *Service) abandonTx(ctx context.Context, tx pgx.Tx, p payment.Provider, 
 	if s.ref(p, a) == "" || p.Lingers() == 0 {
 		return nil
 	}
-	return s.orders.LingerTx(ctx, tx, a, pageLife+p.Lingers())
+	return s.orders.LingerTx(ctx, tx, a, order.PageLife+p.Lingers())
 }
 
 // ref is the provider's name of the attempt's page: as it was told, or as it is

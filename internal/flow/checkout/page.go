@@ -16,12 +16,7 @@ import (
 	"proofroom/internal/core/payment"
 )
 
-const (
-	callTimeout = 15 * time.Second
-	// pageLife is asked of the provider; it is less than a day so that a page
-	// never outlives the provider's memory of its key by much.
-	pageLife = 23*time.Hour + 30*time.Minute
-)
+const callTimeout = 15 * time.Second
 
 func isReserved(err error) bool { return errors.Is(err, order.ErrReserved) }
 
@@ -56,13 +51,13 @@ func (s *Service) page(ctx context.Context, f *order.Facts) error {
 	if err != nil {
 		return err
 	}
-	clocks, err := s.orders.Clocks(ctx, s.pool, f.Order.ID, pageLife)
+	clocks, err := s.orders.Clocks(ctx, s.pool, f.Order.ID)
 	if err != nil {
 		return err
 	}
 	age := clocks[a.ID].Age
 	// The same call would ask for a page that is too short, or be another call.
-	spent := age > pageLife-time.Hour || p.KeyMemory() > 0 && age > p.KeyMemory()
+	spent := age > order.PageLife-time.Hour || p.KeyMemory() > 0 && age > p.KeyMemory()
 	if f, err = s.callable(ctx, p, f, spent); err != nil {
 		return err
 	}
@@ -126,7 +121,7 @@ func (s *Service) request(f *order.Facts, a *order.Attempt) payment.CheckoutRequ
 
 // expiry is when the attempt's page ends: from the attempt's own time, so that a
 // repeated call says the same.
-func expiry(a *order.Attempt) time.Time { return a.CreatedAt.Add(pageLife).Truncate(time.Second) }
+func expiry(a *order.Attempt) time.Time { return a.CreatedAt.Add(order.PageLife).Truncate(time.Second) }
 
 // free is the observation that pays an order that costs nothing: one row for
 // each order, however often it is said.

@@ -63,7 +63,7 @@ func (s *Service) look(ctx context.Context, d order.Due) error {
 	if err != nil {
 		return err
 	}
-	clocks, err := s.orders.Clocks(ctx, s.pool, f.Order.ID, pageLife)
+	clocks, err := s.orders.Clocks(ctx, s.pool, f.Order.ID)
 	if err != nil {
 		return err
 	}

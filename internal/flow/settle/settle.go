@@ -84,6 +84,9 @@ func (s *Settler) ApplyTx(ctx context.Context, tx pgx.Tx, obs []payment.Observat
 	if err := s.effect(ctx, tx, work); err != nil {
 		return nil, err
 	}
+	if err := s.captures(ctx, tx, facts, found); err != nil {
+		return nil, err
+	}
 	seen := map[uuid.UUID]bool{}
 	for _, o := range outcomes {
 		seen[o.InboxID] = true
