@@ -80,4 +80,14 @@ var (
 		"There is no such thing among yours. It may have been revoked already.")
 	ErrSetupLink = problem.Define(problem.Gone, "account.setup_link", "This link does not work any more",
 		"It was used, has expired, or an operator exists already. If nobody can sign in as operator, restart the server: it prints a new link.")
+	ErrLinkUsed = problem.Define(problem.Gone, "account.link_used", "This link was used already",
+		"A link from a mail works once. If it was you, you are signed in where you used it; else ask for a new link.")
+	ErrLinkExpired = problem.Define(problem.Gone, "account.link_expired", "This link is too old",
+		"Links in mail work for a short time, so that an old mail opens nothing. Nothing was done; ask for a new link.")
+	ErrLinkUnknown = problem.Define(problem.NotFound, "account.link_unknown", "This link is not one of ours",
+		"Perhaps a part of it was lost on its way. Copy it whole from the mail, or ask for a new link. Nothing was done.")
+	ErrLinkOther = problem.Define(problem.Forbidden, "account.link_other", "This link is for another account",
+		"An account asked for what was bought with this address. Sign in to that account in this browser and open the link again, or leave it alone. Nothing was done.")
+	ErrClosed = problem.Define(problem.Gone, "account.closed", "The account of this address is closed",
+		"Nothing was done. Ask the operator if it should be opened again.")
 )

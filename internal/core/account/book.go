@@ -15,7 +15,9 @@ import (
 
 // Book has the writes that join a caller's transaction. It has no pool, so it
 // can write nowhere else.
-type Book struct{}
+type Book struct {
+	again bool // a proof took the guard of links away
+}
 
 // Audit is one thing that an operator did.
 type Audit struct {

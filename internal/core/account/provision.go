@@ -66,7 +66,7 @@ func (s *Service) provisionAccount(ctx context.Context, email, password string, 
 		return uuid.Nil, err
 	}
 	return pg.InTx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (uuid.UUID, error) {
-		a, err := s.insert(ctx, tx, n, hash, stored)
+		a, err := s.insert(ctx, tx, n, hash, stored, true)
 		if err != nil {
 			return uuid.Nil, err
 		}

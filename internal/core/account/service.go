@@ -56,14 +56,16 @@ func (s *Service) SignUp(ctx context.Context, n NewAccount) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	return s.insert(ctx, s.pool, n, hash, n.roles())
+	return s.insert(ctx, s.pool, n, hash, n.roles(), false)
 }
 
-func (s *Service) insert(ctx context.Context, q db.DBTX, n NewAccount, hash string, roles []string) (Account, error) {
+// insert makes an account. proved says that the address is known to be its
+// holder's without a mail.
+func (s *Service) insert(ctx context.Context, q db.DBTX, n NewAccount, hash string, roles []string, proved bool) (Account, error) {
 	a := Account{ID: id.New(), Email: n.Email, Name: n.Name, Roles: toRoles(roles)}
 	var err error
 	a.CreatedAt, err = s.q.InsertAccount(ctx, q, db.InsertAccountParams{
-		ID: a.ID, Email: a.Email, Name: a.Name, PasswordHash: hash, Roles: roles,
+		ID: a.ID, Email: a.Email, Name: a.Name, PasswordHash: hash, Roles: roles, Proved: proved,
 	})
 	if pg.IsUnique(err, pg.UqAccountEmail) {
 		return Account{}, ErrEmailTaken
@@ -89,33 +91,46 @@ func (s *Service) Account(ctx context.Context, accountID uuid.UUID) (Account, er
 // SignIn checks a password and starts a session. ErrWrongCredentials takes the
 // same time whether the address is known or not.
 func (s *Service) SignIn(ctx context.Context, email, password, userAgent string) (secret string, _ Session, _ Account, _ error) {
-	a, err := s.verify(ctx, email, password)
+	a, hash, err := s.verify(ctx, email, password)
 	if err != nil {
 		return "", Session{}, Account{}, err
 	}
-	secret, session, err := s.NewSession(ctx, a.ID, userAgent)
-	return secret, session, a, err
+	secret, tokenHash := id.Token(sessionPrefix)
+	session := Session{ID: id.New(), UserAgent: clip(userAgent)}
+	r, err := s.q.InsertSessionOf(ctx, s.pool, db.InsertSessionOfParams{
+		ID: session.ID, AccountID: a.ID, PasswordHash: hash, TokenHash: tokenHash, UserAgent: session.UserAgent,
+		LifetimeSeconds: SessionLifetime.Seconds(),
+	})
+	if errors.Is(err, pgx.ErrNoRows) { // the password ended while it was checked
+		return "", Session{}, Account{}, ErrWrongCredentials
+	}
+	if err != nil {
+		return "", Session{}, Account{}, fmt.Errorf("start the session: %w", err)
+	}
+	session.CreatedAt, session.ExpiresAt = r.CreatedAt, r.ExpiresAt
+	return secret, session, a, nil
 }
 
-func (s *Service) verify(ctx context.Context, email, password string) (Account, error) {
+// verify returns the account whose password this is, and the hash that said so.
+func (s *Service) verify(ctx context.Context, email, password string) (_ Account, hash string, _ error) {
 	// Longer than any password can be: hashing it would only be work.
 	if len(password) > 4*maxPassword {
-		return Account{}, ErrWrongCredentials
+		return Account{}, "", ErrWrongCredentials
 	}
 	// An address of the wrong shape takes the same way as an unknown one.
 	address, _ := parseEmail(email)
 	r, err := s.q.AccountByEmail(ctx, s.pool, address)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return Account{}, fmt.Errorf("read the account: %w", err)
+		return Account{}, "", fmt.Errorf("read the account: %w", err)
 	}
 	ok, err := s.hasher.check(ctx, password, r.PasswordHash)
 	if err != nil {
-		return Account{}, err
+		return Account{}, "", err
 	}
 	if !ok || r.PasswordHash == "" {
-		return Account{}, ErrWrongCredentials
+		return Account{}, "", ErrWrongCredentials
 	}
-	return Account{ID: r.ID, Email: r.Email, Name: r.Name, Roles: toRoles(r.Roles), CreatedAt: r.CreatedAt}, nil
+	return Account{ID: r.ID, Email: r.Email, Name: r.Name, Roles: toRoles(r.Roles), CreatedAt: r.CreatedAt}, r.PasswordHash, nil
 }
 
 // Resolve finds out who sends these credentials. A bearer token that is not

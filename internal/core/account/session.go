@@ -2,10 +2,12 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"proofroom/internal/base/id"
 	"proofroom/internal/base/problem"
@@ -27,12 +29,16 @@ type Token struct {
 	CreatedAt time.Time
 }
 
-// NewSession signs an account in without asking for its password: right after
-// it was made. secret belongs into the session cookie.
+// NewSession signs an account in for whoever runs the machine, who asks nobody
+// for a password. secret belongs into the session cookie.
 func (s *Service) NewSession(ctx context.Context, accountID uuid.UUID, userAgent string) (secret string, _ Session, _ error) {
+	return newSession(ctx, s.pool, accountID, userAgent)
+}
+
+func newSession(ctx context.Context, q db.DBTX, accountID uuid.UUID, userAgent string) (secret string, _ Session, _ error) {
 	secret, hash := id.Token(sessionPrefix)
 	out := Session{ID: id.New(), UserAgent: clip(userAgent)}
-	r, err := s.q.InsertSession(ctx, s.pool, db.InsertSessionParams{
+	r, err := db.New().InsertSession(ctx, q, db.InsertSessionParams{
 		ID: out.ID, AccountID: accountID, TokenHash: hash, UserAgent: out.UserAgent, LifetimeSeconds: SessionLifetime.Seconds(),
 	})
 	if err != nil {
@@ -61,7 +67,29 @@ func (s *Service) RevokeSession(ctx context.Context, accountID, sessionID uuid.U
 	return ended(s.q.RevokeSession(ctx, s.pool, db.RevokeSessionParams{ID: sessionID, AccountID: accountID}))
 }
 
-// NewToken makes an API token. secret is shown once.
+// NewTokenOf makes an API token for who has signed in. secret is shown once.
+// ErrNotFound says that the session has ended meanwhile.
+func (s *Service) NewTokenOf(ctx context.Context, who Actor, name string) (secret string, _ Token, _ error) {
+	name, wrong := parseName(name, maxName)
+	if wrong != "" {
+		return "", Token{}, ErrInvalid.WithFields(problem.Field{Name: "name", Detail: wrong})
+	}
+	secret, hash := id.Token(TokenPrefix)
+	t := Token{ID: id.New(), Name: name}
+	var err error
+	t.CreatedAt, err = s.q.InsertTokenOf(ctx, s.pool, db.InsertTokenOfParams{
+		ID: t.ID, AccountID: who.AccountID, SessionID: who.SessionID, Name: name, TokenHash: hash,
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", Token{}, ErrNotFound
+	}
+	if err != nil {
+		return "", Token{}, fmt.Errorf("make the token: %w", err)
+	}
+	return secret, t, nil
+}
+
+// NewToken makes an API token for whoever runs the machine. secret is shown once.
 func (s *Service) NewToken(ctx context.Context, accountID uuid.UUID, name string) (secret string, _ Token, _ error) {
 	name, wrong := parseName(name, maxName)
 	if wrong != "" {

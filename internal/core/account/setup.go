@@ -65,7 +65,7 @@ func (s *Service) UseSetupLink(ctx context.Context, secret string, n NewAccount)
 	var existing *Account
 	var hash string
 	if known.ID != uuid.Nil {
-		a, err := s.verify(ctx, n.Email, n.Password)
+		a, _, err := s.verify(ctx, n.Email, n.Password)
 		if err != nil {
 			return Account{}, err
 		}
@@ -100,7 +100,7 @@ func (s *Service) UseSetupLink(ctx context.Context, secret string, n NewAccount)
 
 func (s *Service) makeOperator(ctx context.Context, tx pgx.Tx, existing *Account, n NewAccount, hash string) (Account, error) {
 	if existing == nil {
-		return s.insert(ctx, tx, n, hash, []string{string(Attendee), string(Creator), string(Operator)})
+		return s.insert(ctx, tx, n, hash, []string{string(Attendee), string(Creator), string(Operator)}, true)
 	}
 	a := *existing
 	rows, err := s.q.AddRole(ctx, tx, db.AddRoleParams{ID: a.ID, Role: string(Operator)})

@@ -34,7 +34,7 @@ func (s Store) OpenTx(ctx context.Context, tx pgx.Tx, n New, watchAfter time.Dur
 		Email: o.Email, Currency: o.Currency, Gross: o.Gross, Commission: o.Commission, Cart: o.Cart,
 	})
 	if err != nil {
-		return fmt.Errorf("insert an order: %w", err)
+		return fmt.Errorf("insert an order: %w", claimed(err))
 	}
 	l := db.InsertLinesParams{OrderID: o.ID, EventID: o.EventID}
 	r := db.InsertReservationsParams{OrderID: o.ID, BuyerID: o.BuyerID, EventID: o.EventID}

@@ -42,7 +42,7 @@ SELECT id, order_id, ordinal, provider, account, provider_ref, url, status, expi
 FROM attempts WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, ordinal;
 
 -- name: PaymentsOf :many
-SELECT provider, account, payment_id, order_id, attempt_id, status, amount, currency, inbox_id
+SELECT provider, account, payment_id, order_id, attempt_id, status, amount, currency, fee, inbox_id
 FROM payments WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, provider, account, payment_id;
 
 -- name: RefundsOf :many
@@ -50,7 +50,7 @@ SELECT provider, account, refund_id, order_id, payment_id, request_id, status, a
 FROM refunds WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, created_at, refund_id;
 
 -- name: RequestsOf :many
-SELECT id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id, state, note
+SELECT id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id, state, note, sent_at
 FROM refund_requests WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, id;
 
 -- name: DecisionsOf :many
@@ -74,20 +74,21 @@ WHERE a.id = u.id;
 
 -- uq_payment: one payment belongs to one order, whatever order it names.
 -- name: InsertPayments :many
-INSERT INTO payments (provider, account, payment_id, order_id, attempt_id, status, amount, currency, inbox_id)
-SELECT u.provider, u.account, u.payment_id, u.order_id, u.attempt_id, u.status, u.amount, u.currency, u.inbox_id
+INSERT INTO payments (provider, account, payment_id, order_id, attempt_id, status, amount, currency, fee, inbox_id)
+SELECT u.provider, u.account, u.payment_id, u.order_id, u.attempt_id, u.status, u.amount, u.currency, u.fee, u.inbox_id
 FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@payment_ids::text[]) AS payment_id,
              unnest(@order_ids::uuid[]) AS order_id, unnest(@attempt_ids::uuid[]) AS attempt_id, unnest(@statuses::text[]) AS status,
-             unnest(@amounts::bigint[]) AS amount, unnest(@currencies::text[]) AS currency, unnest(@inbox_ids::uuid[]) AS inbox_id) u
+             unnest(@amounts::bigint[]) AS amount, unnest(@currencies::text[]) AS currency, unnest(@fees::bigint[]) AS fee,
+             unnest(@inbox_ids::uuid[]) AS inbox_id) u
 ORDER BY u.provider, u.account, u.payment_id
 ON CONFLICT DO NOTHING
 RETURNING provider, account, payment_id;
 
 -- name: UpdatePayments :execrows
-UPDATE payments p SET status = u.status, amount = u.amount, currency = u.currency, inbox_id = u.inbox_id, changed_at = app_now()
+UPDATE payments p SET status = u.status, amount = u.amount, currency = u.currency, fee = u.fee, inbox_id = u.inbox_id, changed_at = app_now()
 FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@payment_ids::text[]) AS payment_id,
              unnest(@statuses::text[]) AS status, unnest(@amounts::bigint[]) AS amount, unnest(@currencies::text[]) AS currency,
-             unnest(@inbox_ids::uuid[]) AS inbox_id) u
+             unnest(@fees::bigint[]) AS fee, unnest(@inbox_ids::uuid[]) AS inbox_id) u
 WHERE p.provider = u.provider AND p.account = u.account AND p.payment_id = u.payment_id;
 
 -- uq_refund and uq_refund_of_request.
@@ -103,9 +104,10 @@ ORDER BY u.provider, u.account, u.refund_id
 ON CONFLICT DO NOTHING;
 
 -- name: UpdateRefunds :execrows
-UPDATE refunds r SET status = u.status, inbox_id = u.inbox_id, changed_at = app_now()
+UPDATE refunds r SET request_id = nullif(u.request_id, '00000000-0000-0000-0000-000000000000'), status = u.status,
+       inbox_id = u.inbox_id, changed_at = app_now()
 FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@refund_ids::text[]) AS refund_id,
-             unnest(@statuses::text[]) AS status, unnest(@inbox_ids::uuid[]) AS inbox_id) u
+             unnest(@request_ids::uuid[]) AS request_id, unnest(@statuses::text[]) AS status, unnest(@inbox_ids::uuid[]) AS inbox_id) u
 WHERE r.provider = u.provider AND r.account = u.account AND r.refund_id = u.refund_id;
 
 -- uq_refund_request_auto: money that bought nothing is asked back once.
@@ -120,17 +122,109 @@ FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@states::text[]) AS state, unnes
 WHERE q.id = u.id;
 
 -- name: GetRequest :one
-SELECT id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id, state, note
+SELECT id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id, state, note, sent_at
 FROM refund_requests WHERE id = @id;
 
 -- uq_decision: decided once.
 -- name: InsertDecisions :execrows
-INSERT INTO decisions (order_id, subject, value, inbox_id)
-SELECT u.order_id, u.subject, u.value, u.inbox_id
+INSERT INTO decisions (order_id, subject, value, cause_kind, cause_id)
+SELECT u.order_id, u.subject, u.value, u.cause_kind, u.cause_id
 FROM (SELECT unnest(@order_ids::uuid[]) AS order_id, unnest(@subjects::text[]) AS subject, unnest(@values::text[]) AS value,
-             unnest(@inbox_ids::uuid[]) AS inbox_id) u
+             unnest(@cause_kinds::text[]) AS cause_kind, unnest(@cause_ids::uuid[]) AS cause_id) u
 ORDER BY u.order_id, u.subject
 ON CONFLICT DO NOTHING;
+
+-- Index disputes_order.
+-- name: DisputesOf :many
+SELECT provider, account, dispute_id, order_id, payment_id, status, outcome, amount, currency, seq, inbox_id
+FROM disputes WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, provider, account, dispute_id;
+
+-- Index dispute_movements_order.
+-- name: MovementsOf :many
+SELECT provider, account, dispute_id, movement_id, order_id, payment_id, status, amount, currency, inbox_id
+FROM dispute_movements WHERE order_id = ANY(@ids::uuid[]) ORDER BY order_id, provider, account, dispute_id, movement_id;
+
+-- uq_dispute.
+-- name: InsertDisputes :execrows
+INSERT INTO disputes (provider, account, dispute_id, order_id, payment_id, status, outcome, amount, currency, seq, inbox_id)
+SELECT u.provider, u.account, u.dispute_id, u.order_id, u.payment_id, u.status, u.outcome, u.amount, u.currency, u.seq, u.inbox_id
+FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@dispute_ids::text[]) AS dispute_id,
+             unnest(@order_ids::uuid[]) AS order_id, unnest(@payment_ids::text[]) AS payment_id, unnest(@statuses::text[]) AS status,
+             unnest(@outcomes::text[]) AS outcome, unnest(@amounts::bigint[]) AS amount, unnest(@currencies::text[]) AS currency,
+             unnest(@seqs::bigint[]) AS seq, unnest(@inbox_ids::uuid[]) AS inbox_id) u
+ORDER BY u.provider, u.account, u.dispute_id
+ON CONFLICT DO NOTHING;
+
+-- name: UpdateDisputes :execrows
+UPDATE disputes q SET status = u.status, outcome = u.outcome, amount = u.amount, currency = u.currency, seq = u.seq,
+       inbox_id = u.inbox_id, changed_at = app_now()
+FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@dispute_ids::text[]) AS dispute_id,
+             unnest(@statuses::text[]) AS status, unnest(@outcomes::text[]) AS outcome, unnest(@amounts::bigint[]) AS amount,
+             unnest(@currencies::text[]) AS currency, unnest(@seqs::bigint[]) AS seq, unnest(@inbox_ids::uuid[]) AS inbox_id) u
+WHERE q.provider = u.provider AND q.account = u.account AND q.dispute_id = u.dispute_id;
+
+-- uq_dispute_movement: each movement happens once.
+-- name: InsertMovements :execrows
+INSERT INTO dispute_movements (provider, account, dispute_id, movement_id, order_id, payment_id, status, amount, currency, inbox_id)
+SELECT u.provider, u.account, u.dispute_id, u.movement_id, u.order_id, u.payment_id, u.status, u.amount, u.currency, u.inbox_id
+FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@dispute_ids::text[]) AS dispute_id,
+             unnest(@movement_ids::text[]) AS movement_id, unnest(@order_ids::uuid[]) AS order_id, unnest(@payment_ids::text[]) AS payment_id,
+             unnest(@statuses::text[]) AS status, unnest(@amounts::bigint[]) AS amount, unnest(@currencies::text[]) AS currency,
+             unnest(@inbox_ids::uuid[]) AS inbox_id) u
+ORDER BY u.provider, u.account, u.dispute_id, u.movement_id
+ON CONFLICT DO NOTHING;
+
+-- Claims the first call for a refund: of two jobs one is told that it is the
+-- first. Primary key.
+-- name: SendRequest :execrows
+UPDATE refund_requests SET sent_at = app_now(), changed_at = app_now()
+WHERE id = @id AND state = 'requested' AND sent_at IS NULL;
+
+-- Gives that call back: it was certainly not made.
+-- name: UnsendRequest :exec
+UPDATE refund_requests SET sent_at = NULL, changed_at = app_now()
+WHERE id = @id AND state = 'requested';
+
+-- name: RequestAge :one
+SELECT coalesce(extract(epoch FROM app_now() - sent_at), 0)::float8 AS seconds FROM refund_requests WHERE id = @id;
+
+-- Somebody looks after a payment whose refunds are not over.
+-- name: WatchRefunds :exec
+INSERT INTO open_refunds (provider, account, payment_id, order_id, next_check_at)
+SELECT u.provider, u.account, u.payment_id, u.order_id, app_now() + make_interval(secs => @wait_seconds::float8)
+FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@payment_ids::text[]) AS payment_id,
+             unnest(@order_ids::uuid[]) AS order_id) u
+ORDER BY u.provider, u.account, u.payment_id
+ON CONFLICT DO NOTHING;
+
+-- Claims payments whose refunds are to be looked at, each once: index
+-- open_refunds_due, SKIP LOCKED, and the next time is set in the claim, so that a
+-- crash only delays.
+-- name: ClaimRefunds :many
+UPDATE open_refunds o SET checks = o.checks + 1, next_check_at = app_now() + make_interval(secs => (@waits::float8[])[least(o.checks + 1, cardinality(@waits::float8[]))])
+FROM (SELECT c.provider, c.account, c.payment_id FROM open_refunds c WHERE c.next_check_at <= app_now()
+      ORDER BY c.next_check_at LIMIT @max FOR UPDATE SKIP LOCKED) due
+WHERE o.provider = due.provider AND o.account = due.account AND o.payment_id = due.payment_id
+RETURNING o.provider, o.account, o.payment_id, o.order_id;
+
+-- Ends the watch of a payment with whose order it is locked.
+-- name: UnwatchRefunds :exec
+DELETE FROM open_refunds WHERE provider = @provider AND account = @account AND payment_id = @payment_id;
+
+-- What of the watched refunds is overdue: sent or waiting for too long without an
+-- answer, or on its way for too long. What was said before is left out.
+-- name: OverdueRefunds :many
+SELECT q.order_id, ('overdue:request:' || q.id)::text AS subject
+FROM open_refunds w JOIN refund_requests q ON (q.provider, q.account, q.payment_id) = (w.provider, w.account, w.payment_id)
+WHERE q.state = 'requested' AND q.created_at < app_now() - make_interval(secs => @unknown_seconds::float8)
+  AND NOT EXISTS (SELECT FROM decisions d WHERE d.order_id = q.order_id AND d.subject = 'review:overdue:request:' || q.id)
+UNION ALL
+SELECT r.order_id, ('overdue:refund:' || r.provider || ':' || r.account || ':' || r.refund_id)::text
+FROM open_refunds w JOIN refunds r ON (r.provider, r.account, r.payment_id, r.order_id) = (w.provider, w.account, w.payment_id, w.order_id)
+WHERE r.status = 'pending' AND r.created_at < app_now() - make_interval(secs => @pending_seconds::float8)
+  AND NOT EXISTS (SELECT FROM decisions d WHERE d.order_id = r.order_id
+                    AND d.subject = 'review:overdue:refund:' || r.provider || ':' || r.account || ':' || r.refund_id)
+LIMIT @max;
 
 -- The only writer of orders.state. The rows are locked by LockOrders.
 -- name: UpdateStates :execrows
@@ -214,3 +308,33 @@ RETURNING watch_until;
 -- Index orders_event.
 -- name: AnyOfEvent :one
 SELECT EXISTS (SELECT FROM orders WHERE event_id = @event_id)::boolean AS ok;
+
+-- Index orders_buyer.
+-- name: OrdersOfGuest :many
+SELECT id FROM orders WHERE buyer_id = @guest_id AND buyer_guest IS NOT NULL;
+
+-- Index orders_guest_email.
+-- name: OrdersOfEmail :many
+SELECT id FROM orders WHERE email = @email AND buyer_guest IS NOT NULL;
+
+-- The rows are locked by LockOrders.
+-- name: ClaimOrders :execrows
+UPDATE orders SET buyer_account = @account_id, buyer_guest = NULL, changed_at = app_now()
+WHERE id = ANY(@ids::uuid[]) AND buyer_guest IS NOT NULL;
+
+-- uq_order_claim: an order is claimed once.
+-- name: InsertOrderClaims :exec
+INSERT INTO order_claims (order_id, claim_id, guest_id, account_id, proof, proof_id)
+SELECT unnest(@order_ids::uuid[]), @claim_id, unnest(@guest_ids::uuid[]), @account_id, @proof, @proof_id;
+
+-- What claimed orders hold back is their new buyer's, unless that one has an
+-- open order for it already: then both can be paid, and the second is given
+-- back. In the order of the keys, as in InsertReservations.
+-- name: MoveReservations :exec
+WITH old AS (
+  UPDATE reservations SET released_at = app_now() WHERE order_id = ANY(@ids::uuid[]) AND released_at IS NULL
+  RETURNING order_id, event_id, photo_id
+)
+INSERT INTO reservations (order_id, buyer_id, event_id, photo_id)
+SELECT order_id, @account_id, event_id, photo_id FROM old ORDER BY photo_id, event_id, order_id
+ON CONFLICT DO NOTHING;

@@ -66,7 +66,8 @@ func (q *Queries) AccountByID(ctx context.Context, db DBTX, id uuid.UUID) (Accou
 }
 
 const addRole = `-- name: AddRole :execrows
-UPDATE accounts SET roles = array_append(array_remove(roles, $1::text), $1::text)
+UPDATE accounts SET roles = array_append(array_remove(roles, $1::text), $1::text),
+  proved_at = coalesce(proved_at, app_now())
 WHERE id = $2 AND closed_at IS NULL
 `
 
@@ -81,6 +82,26 @@ func (q *Queries) AddRole(ctx context.Context, db DBTX, arg AddRoleParams) (int6
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const claimGuest = `-- name: ClaimGuest :one
+UPDATE guest_sessions SET account_id = $1, claimed_at = app_now()
+WHERE token_hash = $2 AND account_id IS NULL AND expires_at > app_now()
+RETURNING id
+`
+
+type ClaimGuestParams struct {
+	AccountID *uuid.UUID
+	TokenHash []byte
+}
+
+// uq_guest_token. Orders that are being made hold a share lock (trigger
+// orders_of_open_guest), so those that this waits for are seen afterwards.
+func (q *Queries) ClaimGuest(ctx context.Context, db DBTX, arg ClaimGuestParams) (uuid.UUID, error) {
+	row := db.QueryRow(ctx, claimGuest, arg.AccountID, arg.TokenHash)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
 }
 
 const claimSetupLink = `-- name: ClaimSetupLink :execrows
@@ -105,8 +126,52 @@ func (q *Queries) DeleteStaleSetupLinks(ctx context.Context, db DBTX) error {
 	return err
 }
 
+const extendMailLink = `-- name: ExtendMailLink :one
+UPDATE mail_links SET expires_at = app_now() + make_interval(secs => $1::float8) WHERE id = $2
+RETURNING expires_at
+`
+
+type ExtendMailLinkParams struct {
+	LifetimeSeconds float64
+	ID              uuid.UUID
+}
+
+func (q *Queries) ExtendMailLink(ctx context.Context, db DBTX, arg ExtendMailLinkParams) (time.Time, error) {
+	row := db.QueryRow(ctx, extendMailLink, arg.LifetimeSeconds, arg.ID)
+	var expires_at time.Time
+	err := row.Scan(&expires_at)
+	return expires_at, err
+}
+
+const getMailLink = `-- name: GetMailLink :one
+SELECT l.id, l.email, l.account_id, (l.used_at IS NOT NULL)::boolean AS used, (l.expires_at <= app_now())::boolean AS expired
+FROM mail_link_tokens t JOIN mail_links l ON l.id = t.link_id
+WHERE t.token_hash = $1
+`
+
+type GetMailLinkRow struct {
+	ID        uuid.UUID
+	Email     string
+	AccountID *uuid.UUID
+	Used      bool
+	Expired   bool
+}
+
+func (q *Queries) GetMailLink(ctx context.Context, db DBTX, tokenHash []byte) (GetMailLinkRow, error) {
+	row := db.QueryRow(ctx, getMailLink, tokenHash)
+	var i GetMailLinkRow
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.AccountID,
+		&i.Used,
+		&i.Expired,
+	)
+	return i, err
+}
+
 const guestActor = `-- name: GuestActor :one
-SELECT id FROM guest_sessions WHERE token_hash = $1 AND expires_at > app_now()
+SELECT id FROM guest_sessions WHERE token_hash = $1 AND expires_at > app_now() AND account_id IS NULL
 `
 
 func (q *Queries) GuestActor(ctx context.Context, db DBTX, tokenHash []byte) (uuid.UUID, error) {
@@ -128,7 +193,8 @@ func (q *Queries) HasOperator(ctx context.Context, db DBTX) (bool, error) {
 }
 
 const insertAccount = `-- name: InsertAccount :one
-INSERT INTO accounts (id, email, name, password_hash, roles) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO accounts (id, email, name, password_hash, roles, proved_at)
+VALUES ($1, $2, $3, $4, $5, CASE WHEN $6::boolean THEN app_now() END)
 RETURNING created_at
 `
 
@@ -138,6 +204,7 @@ type InsertAccountParams struct {
 	Name         string
 	PasswordHash string
 	Roles        []string
+	Proved       bool
 }
 
 func (q *Queries) InsertAccount(ctx context.Context, db DBTX, arg InsertAccountParams) (time.Time, error) {
@@ -147,6 +214,7 @@ func (q *Queries) InsertAccount(ctx context.Context, db DBTX, arg InsertAccountP
 		arg.Name,
 		arg.PasswordHash,
 		arg.Roles,
+		arg.Proved,
 	)
 	var created_at time.Time
 	err := row.Scan(&created_at)
@@ -197,6 +265,52 @@ func (q *Queries) InsertGuest(ctx context.Context, db DBTX, arg InsertGuestParam
 	return expires_at, err
 }
 
+const insertMailLink = `-- name: InsertMailLink :exec
+INSERT INTO mail_links (id, email, account_id, expires_at) VALUES ($1, $2, $3, app_now()) ON CONFLICT DO NOTHING
+`
+
+type InsertMailLinkParams struct {
+	ID        uuid.UUID
+	Email     string
+	AccountID *uuid.UUID
+}
+
+func (q *Queries) InsertMailLink(ctx context.Context, db DBTX, arg InsertMailLinkParams) error {
+	_, err := db.Exec(ctx, insertMailLink, arg.ID, arg.Email, arg.AccountID)
+	return err
+}
+
+const insertMailLinkToken = `-- name: InsertMailLinkToken :exec
+INSERT INTO mail_link_tokens (token_hash, link_id) VALUES ($1, $2)
+`
+
+type InsertMailLinkTokenParams struct {
+	TokenHash []byte
+	LinkID    uuid.UUID
+}
+
+func (q *Queries) InsertMailLinkToken(ctx context.Context, db DBTX, arg InsertMailLinkTokenParams) error {
+	_, err := db.Exec(ctx, insertMailLinkToken, arg.TokenHash, arg.LinkID)
+	return err
+}
+
+const insertProvedAccount = `-- name: InsertProvedAccount :exec
+INSERT INTO accounts (id, email, name, password_hash, roles, proved_at)
+VALUES ($1, $2, $3, '', '{attendee}', app_now()) ON CONFLICT DO NOTHING
+`
+
+type InsertProvedAccountParams struct {
+	ID    uuid.UUID
+	Email string
+	Name  string
+}
+
+// uq_account_email: whoever comes second finds the account in LockAccount.
+func (q *Queries) InsertProvedAccount(ctx context.Context, db DBTX, arg InsertProvedAccountParams) error {
+	_, err := db.Exec(ctx, insertProvedAccount, arg.ID, arg.Email, arg.Name)
+	return err
+}
+
 const insertSession = `-- name: InsertSession :one
 INSERT INTO sessions (id, account_id, token_hash, user_agent, expires_at)
 VALUES ($1, $2, $3, $4,
@@ -226,6 +340,43 @@ func (q *Queries) InsertSession(ctx context.Context, db DBTX, arg InsertSessionP
 		arg.LifetimeSeconds,
 	)
 	var i InsertSessionRow
+	err := row.Scan(&i.CreatedAt, &i.ExpiresAt)
+	return i, err
+}
+
+const insertSessionOf = `-- name: InsertSessionOf :one
+WITH a AS (SELECT accounts.id FROM accounts WHERE accounts.id = $5 AND password_hash = $6 AND closed_at IS NULL FOR SHARE)
+INSERT INTO sessions (id, account_id, token_hash, user_agent, expires_at)
+SELECT $1, a.id, $2, $3, app_now() + make_interval(secs => $4::float8) FROM a
+RETURNING created_at, expires_at
+`
+
+type InsertSessionOfParams struct {
+	ID              uuid.UUID
+	TokenHash       []byte
+	UserAgent       string
+	LifetimeSeconds float64
+	AccountID       uuid.UUID
+	PasswordHash    string
+}
+
+type InsertSessionOfRow struct {
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// A session for whoever knew the password, if it still is the password: a proof
+// of the address that ends it meanwhile also ends this.
+func (q *Queries) InsertSessionOf(ctx context.Context, db DBTX, arg InsertSessionOfParams) (InsertSessionOfRow, error) {
+	row := db.QueryRow(ctx, insertSessionOf,
+		arg.ID,
+		arg.TokenHash,
+		arg.UserAgent,
+		arg.LifetimeSeconds,
+		arg.AccountID,
+		arg.PasswordHash,
+	)
+	var i InsertSessionOfRow
 	err := row.Scan(&i.CreatedAt, &i.ExpiresAt)
 	return i, err
 }
@@ -269,6 +420,98 @@ func (q *Queries) InsertToken(ctx context.Context, db DBTX, arg InsertTokenParam
 	return created_at, err
 }
 
+const insertTokenOf = `-- name: InsertTokenOf :one
+WITH a AS (SELECT accounts.id FROM accounts WHERE accounts.id = $5 AND closed_at IS NULL FOR SHARE)
+INSERT INTO api_tokens (id, account_id, name, token_hash)
+SELECT $1, a.id, $2, $3 FROM a
+WHERE EXISTS (SELECT FROM sessions s WHERE s.id = $4 AND s.account_id = a.id AND s.revoked_at IS NULL AND s.expires_at > app_now())
+RETURNING created_at
+`
+
+type InsertTokenOfParams struct {
+	ID        uuid.UUID
+	Name      string
+	TokenHash []byte
+	SessionID uuid.UUID
+	AccountID uuid.UUID
+}
+
+// A token made by a session, if that has not ended meanwhile.
+func (q *Queries) InsertTokenOf(ctx context.Context, db DBTX, arg InsertTokenOfParams) (time.Time, error) {
+	row := db.QueryRow(ctx, insertTokenOf,
+		arg.ID,
+		arg.Name,
+		arg.TokenHash,
+		arg.SessionID,
+		arg.AccountID,
+	)
+	var created_at time.Time
+	err := row.Scan(&created_at)
+	return created_at, err
+}
+
+const lockAccount = `-- name: LockAccount :one
+SELECT id, email, name, roles, created_at, proved_at, closed_at FROM accounts WHERE email = $1 FOR NO KEY UPDATE
+`
+
+type LockAccountRow struct {
+	ID        uuid.UUID
+	Email     string
+	Name      string
+	Roles     []string
+	CreatedAt time.Time
+	ProvedAt  *time.Time
+	ClosedAt  *time.Time
+}
+
+// uq_account_email. The lock keeps sign-ins by password (InsertSessionOf) and new
+// tokens (InsertTokenOf) out until it is known whether they may stay.
+func (q *Queries) LockAccount(ctx context.Context, db DBTX, email string) (LockAccountRow, error) {
+	row := db.QueryRow(ctx, lockAccount, email)
+	var i LockAccountRow
+	err := row.Scan(
+		&i.ID,
+		&i.Email,
+		&i.Name,
+		&i.Roles,
+		&i.CreatedAt,
+		&i.ProvedAt,
+		&i.ClosedAt,
+	)
+	return i, err
+}
+
+const passwordOf = `-- name: PasswordOf :one
+SELECT email, password_hash FROM accounts WHERE id = $1 AND closed_at IS NULL
+`
+
+type PasswordOfRow struct {
+	Email        string
+	PasswordHash string
+}
+
+func (q *Queries) PasswordOf(ctx context.Context, db DBTX, id uuid.UUID) (PasswordOfRow, error) {
+	row := db.QueryRow(ctx, passwordOf, id)
+	var i PasswordOfRow
+	err := row.Scan(&i.Email, &i.PasswordHash)
+	return i, err
+}
+
+const prove = `-- name: Prove :exec
+UPDATE accounts SET proved_at = app_now(), password_hash = CASE WHEN $1::boolean THEN password_hash ELSE '' END
+WHERE id = $2
+`
+
+type ProveParams struct {
+	Keep bool
+	ID   uuid.UUID
+}
+
+func (q *Queries) Prove(ctx context.Context, db DBTX, arg ProveParams) error {
+	_, err := db.Exec(ctx, prove, arg.Keep, arg.ID)
+	return err
+}
+
 const revokeSession = `-- name: RevokeSession :execrows
 UPDATE sessions SET revoked_at = app_now() WHERE id = $1 AND account_id = $2 AND revoked_at IS NULL
 `
@@ -286,6 +529,20 @@ func (q *Queries) RevokeSession(ctx context.Context, db DBTX, arg RevokeSessionP
 	return result.RowsAffected(), nil
 }
 
+const revokeSessions = `-- name: RevokeSessions :exec
+UPDATE sessions SET revoked_at = app_now() WHERE account_id = $1 AND revoked_at IS NULL AND id <> $2
+`
+
+type RevokeSessionsParams struct {
+	AccountID uuid.UUID
+	Keep      uuid.UUID
+}
+
+func (q *Queries) RevokeSessions(ctx context.Context, db DBTX, arg RevokeSessionsParams) error {
+	_, err := db.Exec(ctx, revokeSessions, arg.AccountID, arg.Keep)
+	return err
+}
+
 const revokeToken = `-- name: RevokeToken :execrows
 UPDATE api_tokens SET revoked_at = app_now() WHERE id = $1 AND account_id = $2 AND revoked_at IS NULL
 `
@@ -301,6 +558,15 @@ func (q *Queries) RevokeToken(ctx context.Context, db DBTX, arg RevokeTokenParam
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const revokeTokens = `-- name: RevokeTokens :exec
+UPDATE api_tokens SET revoked_at = app_now() WHERE account_id = $1 AND revoked_at IS NULL
+`
+
+func (q *Queries) RevokeTokens(ctx context.Context, db DBTX, accountID uuid.UUID) error {
+	_, err := db.Exec(ctx, revokeTokens, accountID)
+	return err
 }
 
 const sessionActor = `-- name: SessionActor :one
@@ -372,6 +638,24 @@ func (q *Queries) Sessions(ctx context.Context, db DBTX, arg SessionsParams) ([]
 		return nil, err
 	}
 	return items, nil
+}
+
+const setPassword = `-- name: SetPassword :execrows
+UPDATE accounts SET password_hash = $1 WHERE id = $2 AND password_hash = $3 AND closed_at IS NULL
+`
+
+type SetPasswordParams struct {
+	Next    string
+	ID      uuid.UUID
+	Current string
+}
+
+func (q *Queries) SetPassword(ctx context.Context, db DBTX, arg SetPasswordParams) (int64, error) {
+	result, err := db.Exec(ctx, setPassword, arg.Next, arg.ID, arg.Current)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setupLinkOpen = `-- name: SetupLinkOpen :one
@@ -447,4 +731,30 @@ func (q *Queries) Tokens(ctx context.Context, db DBTX, arg TokensParams) ([]Toke
 		return nil, err
 	}
 	return items, nil
+}
+
+const useMailLink = `-- name: UseMailLink :one
+UPDATE mail_links l SET used_at = app_now()
+FROM mail_link_tokens t
+WHERE t.token_hash = $1 AND l.id = t.link_id AND l.expires_at > app_now() AND (l.used_at IS NULL OR NOT $2::boolean)
+RETURNING l.id, l.email, l.account_id
+`
+
+type UseMailLinkParams struct {
+	TokenHash []byte
+	Once      bool
+}
+
+type UseMailLinkRow struct {
+	ID        uuid.UUID
+	Email     string
+	AccountID *uuid.UUID
+}
+
+// A second use waits for the first one's lock on the link and then finds it used.
+func (q *Queries) UseMailLink(ctx context.Context, db DBTX, arg UseMailLinkParams) (UseMailLinkRow, error) {
+	row := db.QueryRow(ctx, useMailLink, arg.TokenHash, arg.Once)
+	var i UseMailLinkRow
+	err := row.Scan(&i.ID, &i.Email, &i.AccountID)
+	return i, err
 }

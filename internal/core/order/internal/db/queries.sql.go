@@ -176,6 +176,25 @@ func (q *Queries) ClaimDue(ctx context.Context, db DBTX, arg ClaimDueParams) ([]
 	return items, nil
 }
 
+const claimOrders = `-- name: ClaimOrders :execrows
+UPDATE orders SET buyer_account = $1, buyer_guest = NULL, changed_at = app_now()
+WHERE id = ANY($2::uuid[]) AND buyer_guest IS NOT NULL
+`
+
+type ClaimOrdersParams struct {
+	AccountID *uuid.UUID
+	Ids       []uuid.UUID
+}
+
+// The rows are locked by LockOrders.
+func (q *Queries) ClaimOrders(ctx context.Context, db DBTX, arg ClaimOrdersParams) (int64, error) {
+	result, err := db.Exec(ctx, claimOrders, arg.AccountID, arg.Ids)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const decisionsOf = `-- name: DecisionsOf :many
 SELECT order_id, subject, value FROM decisions WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, subject
 `
@@ -440,6 +459,33 @@ func (q *Queries) InsertOrder(ctx context.Context, db DBTX, arg InsertOrderParam
 		arg.Gross,
 		arg.Commission,
 		arg.Cart,
+	)
+	return err
+}
+
+const insertOrderClaims = `-- name: InsertOrderClaims :exec
+INSERT INTO order_claims (order_id, claim_id, guest_id, account_id, proof, proof_id)
+SELECT unnest($1::uuid[]), $2, unnest($3::uuid[]), $4, $5, $6
+`
+
+type InsertOrderClaimsParams struct {
+	OrderIds  []uuid.UUID
+	ClaimID   uuid.UUID
+	GuestIds  []uuid.UUID
+	AccountID uuid.UUID
+	Proof     string
+	ProofID   uuid.UUID
+}
+
+// uq_order_claim: an order is claimed once.
+func (q *Queries) InsertOrderClaims(ctx context.Context, db DBTX, arg InsertOrderClaimsParams) error {
+	_, err := db.Exec(ctx, insertOrderClaims,
+		arg.OrderIds,
+		arg.ClaimID,
+		arg.GuestIds,
+		arg.AccountID,
+		arg.Proof,
+		arg.ProofID,
 	)
 	return err
 }
@@ -740,6 +786,29 @@ func (q *Queries) LockOrders(ctx context.Context, db DBTX, ids []uuid.UUID) ([]L
 	return items, nil
 }
 
+const moveReservations = `-- name: MoveReservations :exec
+WITH old AS (
+  UPDATE reservations SET released_at = app_now() WHERE order_id = ANY($2::uuid[]) AND released_at IS NULL
+  RETURNING order_id, event_id, photo_id
+)
+INSERT INTO reservations (order_id, buyer_id, event_id, photo_id)
+SELECT order_id, $1, event_id, photo_id FROM old ORDER BY photo_id, event_id, order_id
+ON CONFLICT DO NOTHING
+`
+
+type MoveReservationsParams struct {
+	AccountID uuid.UUID
+	Ids       []uuid.UUID
+}
+
+// What claimed orders hold back is their new buyer's, unless that one has an
+// open order for it already: then both can be paid, and the second is given
+// back. In the order of the keys, as in InsertReservations.
+func (q *Queries) MoveReservations(ctx context.Context, db DBTX, arg MoveReservationsParams) error {
+	_, err := db.Exec(ctx, moveReservations, arg.AccountID, arg.Ids)
+	return err
+}
+
 const ordersOfAttempts = `-- name: OrdersOfAttempts :many
 SELECT id, order_id FROM attempts WHERE id = ANY($1::uuid[])
 `
@@ -834,6 +903,56 @@ func (q *Queries) OrdersOfBuyer(ctx context.Context, db DBTX, arg OrdersOfBuyerP
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ordersOfEmail = `-- name: OrdersOfEmail :many
+SELECT id FROM orders WHERE email = $1 AND buyer_guest IS NOT NULL
+`
+
+// Index orders_guest_email.
+func (q *Queries) OrdersOfEmail(ctx context.Context, db DBTX, email string) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, ordersOfEmail, email)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ordersOfGuest = `-- name: OrdersOfGuest :many
+SELECT id FROM orders WHERE buyer_id = $1 AND buyer_guest IS NOT NULL
+`
+
+// Index orders_buyer.
+func (q *Queries) OrdersOfGuest(ctx context.Context, db DBTX, guestID uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, ordersOfGuest, guestID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
