@@ -175,9 +175,3 @@ FROM inbox WHERE id = @id;
 UPDATE inbox SET state = 'received', ready = class <> 'pointer', again = false, done_at = NULL, attempts = 0, lost = 0,
   since = app_now(), next_attempt_at = app_now(), replays = replays + 1
 WHERE id = @id AND state IN ('failed', 'dead') AND replays = @replays;
-
--- The same without looking how it stands, for the proof that this is needed.
--- name: ReplayAnyway :execrows
-UPDATE inbox SET state = 'received', ready = class <> 'pointer', again = false, done_at = NULL, attempts = 0, lost = 0,
-  since = app_now(), next_attempt_at = app_now(), replays = replays + 1
-WHERE id = @id;

@@ -11,12 +11,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"proofroom/internal/base/guard"
 	"proofroom/internal/base/pg"
 	"proofroom/internal/core/payment/internal/db"
 )
-
-var guardReplay = guard.Define("payment.replay_once", guard.Claim, "a dead letter that is replayed by two presses of a button is tried twice")
 
 // The states of a row that a person may look at.
 const (
@@ -149,10 +146,6 @@ func (in Inbox) Stuck(ctx context.Context, q pg.DBTX, state string, before uuid.
 // fetched first. ok is false when the row no longer stands as it was seen:
 // somebody replayed it, or it was done. seen is Stored.Replays.
 func (in Inbox) ReplayTx(ctx context.Context, tx pgx.Tx, rowID uuid.UUID, seen int) (ok bool, err error) {
-	if !guardReplay.On() {
-		n, err := in.q.ReplayAnyway(ctx, tx, rowID)
-		return n == 1, err
-	}
 	n, err := in.q.Replay(ctx, tx, db.ReplayParams{ID: rowID, Replays: int32(seen)})
 	if err != nil {
 		return false, fmt.Errorf("replay a row: %w", err)
@@ -162,7 +155,7 @@ func (in Inbox) ReplayTx(ctx context.Context, tx pgx.Tx, rowID uuid.UUID, seen i
 
 // secrets are values that open something, wherever a provider writes them into
 // a body: Stripe's client_secret, Flutterwave's token of a card.
-var secrets = regexp.MustCompile(`(?i)("(?:[a-z0-9_-]*secret|[a-z0-9_-]*token|password|passwd|authorization|verif-hash|pin|cvv|cvc|otp|api_?key)"\s*:\s*)"(?:[^"\\]|\\.)*"`)
+var secrets = regexp.MustCompile(`(?i)("(?:[a-z0-9_-]*secret|[a-z0-9_-]*token|password|passwd|authorization|verif-hash|pin|cvv|cvc|otp|api_?key)"\s*:\s*)(?:"(?:[^"\\]|\\.)*"|[0-9]+)`)
 
 // Redact replaces the values in a body that open something. All else stays as it
 // was received.

@@ -38,7 +38,7 @@ func NewAsker(pool *pgxpool.Pool, providers payment.Providers, drainer *Drainer)
 func (a *Asker) Ask(ctx context.Context, provider, account, ref, why string) error {
 	p := a.providers.Find(provider, account)
 	if p == nil {
-		return fmt.Errorf("no account %s at %s is configured", account, provider)
+		return noAccount(provider, account)
 	}
 	cctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

@@ -35,6 +35,9 @@ var (
 	afterApply  = faultpoint.Define("inbox.after_apply", "effects are committed with their rows; the drainer has not gone on")
 )
 
+// sayNothing is the note of a pointer to nothing new.
+const sayNothing = "it says nothing about an order"
+
 // Drainer applies rows.
 type Drainer struct {
 	pool     *pgxpool.Pool
@@ -172,7 +175,7 @@ func (d *Drainer) outcomes(ctx context.Context, tx pgx.Tx, a payment.Applier, ro
 		delete(byID, o.InboxID)
 	}
 	for _, r := range byID { // rows that state nothing: a pointer to nothing new
-		ends = append(ends, end(r, payment.Done, "it says nothing about an order"))
+		ends = append(ends, end(r, payment.Done, sayNothing))
 	}
 	return ends, nil
 }

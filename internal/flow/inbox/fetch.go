@@ -120,9 +120,17 @@ func (f *Fetcher) Fetch(ctx context.Context) (int, error) {
 func (f *Fetcher) strays(ctx context.Context) (int, error) {
 	claimed, err := f.inbox.ClaimStrays(ctx, f.pool, f.providers, strayBatch)
 	for _, c := range claimed {
-		f.putOff(ctx, c, fmt.Errorf("no account %s at %s is configured", c.Account, c.Provider), false)
+		f.putOff(ctx, c, noAccount(c.Provider, c.Account), false)
 	}
 	return len(claimed), err
+}
+
+func noAccount(provider, account string) error {
+	return fmt.Errorf("no account %s at %s is configured", account, provider)
+}
+
+func unknownObject(objectID string) error {
+	return fmt.Errorf("the provider does not know %s", objectID)
 }
 
 func (f *Fetcher) putOff(ctx context.Context, c payment.Fetch, why error, lost bool) {
@@ -229,7 +237,7 @@ func (l *lane) one(ctx context.Context, c payment.Fetch) {
 			l.log.Error("a pointer was not given back", "row", c.ID, "error", err)
 		}
 	case errors.Is(err, payment.ErrNotFound):
-		l.putOff(ctx, c, fmt.Errorf("the provider does not know %s", c.Pointer.ObjectID), false)
+		l.putOff(ctx, c, unknownObject(c.Pointer.ObjectID), false)
 	default:
 		l.putOff(ctx, c, err, !verdict(err))
 	}

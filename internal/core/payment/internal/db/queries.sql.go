@@ -654,21 +654,6 @@ func (q *Queries) Replay(ctx context.Context, db DBTX, arg ReplayParams) (int64,
 	return result.RowsAffected(), nil
 }
 
-const replayAnyway = `-- name: ReplayAnyway :execrows
-UPDATE inbox SET state = 'received', ready = class <> 'pointer', again = false, done_at = NULL, attempts = 0, lost = 0,
-  since = app_now(), next_attempt_at = app_now(), replays = replays + 1
-WHERE id = $1
-`
-
-// The same without looking how it stands, for the proof that this is needed.
-func (q *Queries) ReplayAnyway(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
-	result, err := db.Exec(ctx, replayAnyway, id)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const sampleRejected = `-- name: SampleRejected :exec
 INSERT INTO webhook_samples (slot, provider, account, reason, detail, body, received_at)
 VALUES ($1, $2, $3, $4, $5, $6, app_now())
