@@ -103,7 +103,7 @@ func (c *certificates) key(ctx context.Context, now time.Time, address string) (
 	chain := c.cached(address)
 	if chain == nil {
 		var err error
-		if chain, err = c.fetch(ctx, address); err != nil {
+		if chain, err = c.fetch(ctx, now, address); err != nil {
 			return nil, err
 		}
 	}
@@ -116,7 +116,6 @@ func (c *certificates) key(ctx context.Context, now time.Time, address string) (
 	if !ok || key.N.BitLen() < minRSA {
 		return nil, refuse("certificate", "its key is no RSA key of %d bits or more", minRSA)
 	}
-	c.keep(address, chain)
 	return key, nil
 }
 
@@ -154,9 +153,6 @@ func (c *certificates) cached(address string) []*x509.Certificate {
 func (c *certificates) keep(address string, chain []*x509.Certificate) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.known[address] != nil {
-		return
-	}
 	if len(c.order) == maxCertificates {
 		delete(c.known, c.order[0])
 		c.order = c.order[1:]
@@ -165,13 +161,17 @@ func (c *certificates) keep(address string, chain []*x509.Certificate) {
 	c.order = append(c.order, address)
 }
 
-// fetch gets a certificate once for all who want it at the same time. Whoever
-// gives up waiting does not take it from the others.
-func (c *certificates) fetch(ctx context.Context, address string) ([]*x509.Certificate, error) {
+// fetch gets a certificate once for all who want it at the same time, and keeps it
+// if it is to be trusted. Whoever gives up waiting does not take it from the
+// others.
+func (c *certificates) fetch(ctx context.Context, now time.Time, address string) ([]*x509.Certificate, error) {
 	if pg.InTransaction(ctx) {
 		return nil, pg.ErrInTransaction
 	}
 	got := c.flight.DoChan(address, func() (any, error) {
+		if chain := c.cached(address); chain != nil {
+			return chain, nil // somebody's call ended just before this one began
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), certTimeout)
 		defer cancel()
 		select {
@@ -180,7 +180,11 @@ func (c *certificates) fetch(ctx context.Context, address string) ([]*x509.Certi
 		case <-ctx.Done():
 			return nil, fmt.Errorf("paypal: too many certificates are being fetched: %w", ctx.Err())
 		}
-		return c.download(ctx, address)
+		chain, err := c.download(ctx, address)
+		if err == nil && c.trusted(now, chain) == nil {
+			c.keep(address, chain)
+		}
+		return chain, err
 	})
 	select {
 	case <-ctx.Done():
