@@ -241,6 +241,19 @@ func (c *Control) Ledger(ctx context.Context) (LedgerDump, error) {
 	return order[LedgerDump](ctx, c, http.MethodGet, "/ledger", nil)
 }
 
+// CA is the root that the certificates of PayPal's webhooks chain to, in PEM.
+func (c *Control) CA(ctx context.Context) (string, error) {
+	out, err := order[authority](ctx, c, http.MethodGet, "/paypal/ca", nil)
+	return out.PEM, err
+}
+
+// RotateCertificate signs PayPal's webhooks with a new certificate from now on and
+// returns its name. An expired one ran out yesterday.
+func (c *Control) RotateCertificate(ctx context.Context, expired bool) (string, error) {
+	out, err := order[certificate](ctx, c, http.MethodPost, "/paypal/certificate", rotation{expired})
+	return out.Name, err
+}
+
 // Reset makes the twin forget everything but its configuration.
 func (c *Control) Reset(ctx context.Context) error {
 	_, err := order[none](ctx, c, http.MethodPost, "/reset", nil)

@@ -91,6 +91,10 @@ func (t *Twin) controlRoutes(mux *http.ServeMux) {
 	mux.Handle("PUT "+at+"/clock", handle(func(_ *http.Request, in Clock) (Clock, error) { return t.host.SetClock(in), nil }))
 	mux.Handle("POST "+at+"/forget_keys", handle(func(*http.Request, none) (forgotten, error) { return forgotten{t.ForgetKeys()}, nil }))
 	mux.Handle("GET "+at+"/ledger", handle(func(*http.Request, none) (LedgerDump, error) { return t.Ledger(), nil }))
+	mux.Handle("GET "+at+"/paypal/ca", handle(func(*http.Request, none) (authority, error) { return authority{t.paypal.CA()}, nil }))
+	mux.Handle("POST "+at+"/paypal/certificate", handle(func(_ *http.Request, in rotation) (certificate, error) {
+		return certificate{t.paypal.Rotate(in.Expired)}, nil
+	}))
 	mux.Handle("POST "+at+"/reset", handle(func(*http.Request, none) (none, error) { t.Reset(); return none{}, nil }))
 	mux.HandleFunc(at+"/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -170,6 +174,15 @@ type (
 	}
 	quietOrder struct {
 		Millis int `json:"millis"`
+	}
+	authority struct {
+		PEM string `json:"pem"`
+	}
+	rotation struct {
+		Expired bool `json:"expired,omitempty"`
+	}
+	certificate struct {
+		Name string `json:"name"`
 	}
 	forgotten struct {
 		Keys int `json:"keys"`

@@ -2,11 +2,18 @@ package twin
 
 import (
 	"proofroom/internal/proof/twin/host"
+	"proofroom/internal/proof/twin/paypal"
 	"proofroom/internal/proof/twin/stripe"
 )
 
 // DefaultSecretKey is accepted as Stripe's when no key is configured.
 const DefaultSecretKey = stripe.DefaultSecretKey
+
+// The application that PayPal's part takes when none is configured.
+const (
+	DefaultPayPalClient = paypal.DefaultClientID
+	DefaultPayPalSecret = paypal.DefaultSecret
+)
 
 // The providers' names.
 const (
@@ -142,3 +149,11 @@ const (
 
 // Forgeries lists the forgeries of Stripe's webhooks.
 var Forgeries = stripe.Forgeries
+
+// PayPalForgeries lists the forgeries of PayPal's webhooks that must be refused.
+// ForgeSameCRC is the one that PayPal's signature cannot tell from a genuine one:
+// what it claims must not be believed.
+var PayPalForgeries = paypal.Forgeries
+
+// ForgeSameCRC is explained at PayPalForgeries.
+const ForgeSameCRC = paypal.ForgeSameCRC

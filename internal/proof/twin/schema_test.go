@@ -58,11 +58,14 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	body, err := io.ReadAll(res.Body)
 	_ = res.Body.Close()
+	if err != nil {
+		return nil, err
+	}
 	res.Body = io.NopCloser(bytes.NewReader(body))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.said = append(r.said, said{req.Method, req.URL.Path, res.StatusCode, body})
-	return res, err
+	return res, nil
 }
 
 // describe finds the schema of an answer in the description.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"proofroom/internal/proof/twin/host"
+	"proofroom/internal/proof/twin/paypal"
 	"proofroom/internal/proof/twin/stripe"
 )
 
@@ -33,6 +34,10 @@ type Config struct {
 	APIVersion string
 	// KeyMemory is how long Stripe keeps idempotency keys. Default 24 h.
 	KeyMemory time.Duration
+
+	// PayPal is the application whose calls PayPal's part takes. Default
+	// DefaultPayPalClient with DefaultPayPalSecret.
+	PayPal paypal.Config
 
 	// Seed and Rates order random faults: Rates[f] is the share, 0 to 1, of
 	// pages, requests or events that suffer f.
@@ -68,6 +73,7 @@ type Twin struct {
 	handler http.Handler
 	host    *host.Host
 	stripe  *stripe.Twin
+	paypal  *paypal.Twin
 
 	listenOnce sync.Once
 	listener   net.Listener
@@ -91,7 +97,8 @@ func New(cfg Config) *Twin {
 	t.stripe = stripe.New(h, stripe.Config{
 		SecretKeys: cfg.SecretKeys, Account: cfg.Account, APIVersion: cfg.APIVersion, KeyMemory: cfg.KeyMemory,
 	})
-	h.Start(t.stripe)
+	t.paypal = paypal.New(h, cfg.PayPal)
+	h.Start(t.stripe, t.paypal)
 	t.handler = t.routes()
 	return t
 }

@@ -110,13 +110,17 @@ type PayRequest struct {
 	Method string `json:"method"` // default card
 	// Force pays a page that is closed, as a provider at fault would.
 	Force bool `json:"force,omitempty"`
-	// Faults are suffered by all events of this step.
+	// Faults are suffered by all events of this step, and at PayPal by those of
+	// the capture that follows.
 	Faults []Fault `json:"faults,omitempty"`
 	// Amount, Currency and AttemptID make the twin take and state something else
 	// than the page says. Zero: as the page says. Minor units of ISO 4217.
 	Amount    int64  `json:"amount,omitempty"`
 	Currency  string `json:"currency,omitempty"`
 	AttemptID string `json:"attempt_id,omitempty"`
+	// Shown: a page that is only approved (PayPal) shows these lies itself.
+	// Otherwise only the payment does, once it is captured.
+	Shown bool `json:"shown,omitempty"`
 }
 
 // Outcomes of paying.
