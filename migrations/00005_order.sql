@@ -29,6 +29,7 @@ CREATE TABLE orders (
 ) WITH (fillfactor = 60, autovacuum_analyze_threshold = 500, autovacuum_analyze_scale_factor = 0.02);
 CREATE INDEX orders_buyer ON orders (buyer_id, id);
 CREATE INDEX orders_event ON orders (event_id, id);
+CREATE INDEX orders_email ON orders (email, id);
 CREATE INDEX orders_guest_email ON orders (email) WHERE buyer_guest IS NOT NULL;
 
 CREATE TABLE order_lines (
@@ -171,6 +172,9 @@ CREATE TABLE order_history (
   created_at timestamptz NOT NULL DEFAULT app_now(),
   CONSTRAINT uq_order_history PRIMARY KEY (order_id, seq)
 );
+-- Finds the few orders that a person looks for by a state that few have. An index
+-- over orders.state itself would keep the orders' own updates from being HOT.
+CREATE INDEX order_history_rare ON order_history (state, order_id) WHERE state IN ('review', 'disputed');
 CREATE TRIGGER order_history_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON order_history
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 

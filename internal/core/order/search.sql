@@ -1,0 +1,17 @@
+-- Orders for an operator, newest first: primary key.
+-- name: SearchNewest :many
+SELECT id, event_id, email, currency, gross, refunded, state, review, created_at, paid_at
+FROM orders WHERE id < @before AND (@state::text = '' OR state = @state) ORDER BY id DESC LIMIT @max;
+
+-- Those of one address: index orders_email.
+-- name: SearchOfEmail :many
+SELECT id, event_id, email, currency, gross, refunded, state, review, created_at, paid_at
+FROM orders WHERE email = @email AND id < @before AND (@state::text = '' OR state = @state) ORDER BY id DESC LIMIT @max;
+
+-- Those in a state that few ever have: index order_history_rare.
+-- name: SearchRare :many
+SELECT o.id, o.event_id, o.email, o.currency, o.gross, o.refunded, o.state, o.review, o.created_at, o.paid_at
+FROM (SELECT DISTINCT h.order_id FROM order_history h
+      WHERE h.state IN ('review', 'disputed') AND h.state = @state AND h.order_id < @before) had
+JOIN orders o ON o.id = had.order_id
+WHERE o.state = @state ORDER BY o.id DESC LIMIT @max;
