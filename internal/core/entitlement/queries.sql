@@ -110,3 +110,38 @@ WHERE buyer_id = @buyer_id AND event_id = @event_id AND revoked_at IS NULL AND s
 -- name: ByOrders :many
 SELECT id, line_id, order_id, buyer_id, kind, event_id, photo_id, granted_at, live_since, frozen_at, revoked_at, shadowed_by
 FROM entitlements WHERE order_id = ANY(@order_ids::uuid[]) ORDER BY order_id, id;
+
+-- What a buyer has of events and has not ended. Index entitlements_buyer.
+-- name: OwnedOf :many
+SELECT id, line_id, order_id, buyer_id, kind, event_id, photo_id, granted_at, live_since, frozen_at, revoked_at, shadowed_by
+FROM entitlements WHERE buyer_id = @buyer_id AND event_id = ANY(@event_ids::uuid[]) AND revoked_at IS NULL;
+
+-- Grants of an account that give way to one that it claims. Like the next two
+-- under the exclusive access locks of both buyers.
+-- name: GiveWay :execrows
+UPDATE entitlements e SET shadowed_by = u.shadowed_by, changed_kind = 'claim', changed_id = @cause_id, changed_at = app_now()
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@shadowed_bys::uuid[]) AS shadowed_by) u
+WHERE e.id = u.id AND e.revoked_at IS NULL;
+
+-- name: MoveGrants :execrows
+UPDATE entitlements e
+SET buyer_id = @buyer_id, changed_kind = 'claim', changed_id = @cause_id, changed_at = n.at,
+    shadowed_by = CASE WHEN e.revoked_at IS NULL THEN nullif(u.shadowed_by, '00000000-0000-0000-0000-000000000000') ELSE e.shadowed_by END,
+    live_since = CASE WHEN e.revoked_at IS NULL AND e.shadowed_by IS NOT NULL AND u.shadowed_by = '00000000-0000-0000-0000-000000000000'
+                 THEN n.at ELSE e.live_since END
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@shadowed_bys::uuid[]) AS shadowed_by) u, (SELECT app_now() AS at OFFSET 0) n
+WHERE e.id = u.id;
+
+-- Promote for what gave way to a grant that moved away from its buyer.
+-- name: PromoteLeft :exec
+WITH heirs AS (
+  SELECT DISTINCT ON (s.shadowed_by) s.id, s.shadowed_by, gone.changed_kind, gone.changed_id
+  FROM entitlements s JOIN entitlements gone ON gone.id = s.shadowed_by
+  WHERE s.shadowed_by = ANY(@moved_ids::uuid[]) AND s.revoked_at IS NULL AND s.buyer_id <> gone.buyer_id
+  ORDER BY s.shadowed_by, s.granted_at, s.id
+)
+UPDATE entitlements e
+SET shadowed_by = CASE WHEN e.id = h.id THEN NULL ELSE h.id END, live_since = CASE WHEN e.id = h.id THEN n.at ELSE e.live_since END,
+    changed_kind = h.changed_kind, changed_id = h.changed_id, changed_at = n.at
+FROM heirs h, (SELECT app_now() AS at OFFSET 0) n
+WHERE e.shadowed_by = h.shadowed_by AND e.revoked_at IS NULL AND e.buyer_id <> @buyer_id;

@@ -195,6 +195,28 @@ func (q *Queries) Freeze(ctx context.Context, db DBTX, arg FreezeParams) error {
 	return err
 }
 
+const giveWay = `-- name: GiveWay :execrows
+UPDATE entitlements e SET shadowed_by = u.shadowed_by, changed_kind = 'claim', changed_id = $1, changed_at = app_now()
+FROM (SELECT unnest($2::uuid[]) AS id, unnest($3::uuid[]) AS shadowed_by) u
+WHERE e.id = u.id AND e.revoked_at IS NULL
+`
+
+type GiveWayParams struct {
+	CauseID     uuid.UUID
+	Ids         []uuid.UUID
+	ShadowedBys []uuid.UUID
+}
+
+// Grants of an account that give way to one that it claims. Like the next two
+// under the exclusive access locks of both buyers.
+func (q *Queries) GiveWay(ctx context.Context, db DBTX, arg GiveWayParams) (int64, error) {
+	result, err := db.Exec(ctx, giveWay, arg.CauseID, arg.Ids, arg.ShadowedBys)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const hasAccess = `-- name: HasAccess :one
 SELECT (EXISTS (SELECT FROM entitlements e WHERE e.photo_id = $1 AND e.buyer_id = $2
           AND e.revoked_at IS NULL AND e.shadowed_by IS NULL AND e.frozen_at IS NULL)
@@ -318,6 +340,95 @@ func (q *Queries) LockAccess(ctx context.Context, db DBTX, arg LockAccessParams)
 	return err
 }
 
+const moveGrants = `-- name: MoveGrants :execrows
+UPDATE entitlements e
+SET buyer_id = $1, changed_kind = 'claim', changed_id = $2, changed_at = n.at,
+    shadowed_by = CASE WHEN e.revoked_at IS NULL THEN nullif(u.shadowed_by, '00000000-0000-0000-0000-000000000000') ELSE e.shadowed_by END,
+    live_since = CASE WHEN e.revoked_at IS NULL AND e.shadowed_by IS NOT NULL AND u.shadowed_by = '00000000-0000-0000-0000-000000000000'
+                 THEN n.at ELSE e.live_since END
+FROM (SELECT unnest($3::uuid[]) AS id, unnest($4::uuid[]) AS shadowed_by) u, (SELECT app_now() AS at OFFSET 0) n
+WHERE e.id = u.id
+`
+
+type MoveGrantsParams struct {
+	BuyerID     uuid.UUID
+	CauseID     uuid.UUID
+	Ids         []uuid.UUID
+	ShadowedBys []uuid.UUID
+}
+
+func (q *Queries) MoveGrants(ctx context.Context, db DBTX, arg MoveGrantsParams) (int64, error) {
+	result, err := db.Exec(ctx, moveGrants,
+		arg.BuyerID,
+		arg.CauseID,
+		arg.Ids,
+		arg.ShadowedBys,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const ownedOf = `-- name: OwnedOf :many
+SELECT id, line_id, order_id, buyer_id, kind, event_id, photo_id, granted_at, live_since, frozen_at, revoked_at, shadowed_by
+FROM entitlements WHERE buyer_id = $1 AND event_id = ANY($2::uuid[]) AND revoked_at IS NULL
+`
+
+type OwnedOfParams struct {
+	BuyerID  uuid.UUID
+	EventIds []uuid.UUID
+}
+
+type OwnedOfRow struct {
+	ID         uuid.UUID
+	LineID     uuid.UUID
+	OrderID    uuid.UUID
+	BuyerID    uuid.UUID
+	Kind       string
+	EventID    uuid.UUID
+	PhotoID    *uuid.UUID
+	GrantedAt  time.Time
+	LiveSince  *time.Time
+	FrozenAt   *time.Time
+	RevokedAt  *time.Time
+	ShadowedBy *uuid.UUID
+}
+
+// What a buyer has of events and has not ended. Index entitlements_buyer.
+func (q *Queries) OwnedOf(ctx context.Context, db DBTX, arg OwnedOfParams) ([]OwnedOfRow, error) {
+	rows, err := db.Query(ctx, ownedOf, arg.BuyerID, arg.EventIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OwnedOfRow
+	for rows.Next() {
+		var i OwnedOfRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.LineID,
+			&i.OrderID,
+			&i.BuyerID,
+			&i.Kind,
+			&i.EventID,
+			&i.PhotoID,
+			&i.GrantedAt,
+			&i.LiveSince,
+			&i.FrozenAt,
+			&i.RevokedAt,
+			&i.ShadowedBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const promote = `-- name: Promote :exec
 WITH heirs AS (
   SELECT DISTINCT ON (s.shadowed_by) s.id, s.shadowed_by, ended.changed_kind, ended.changed_id
@@ -336,6 +447,31 @@ WHERE e.shadowed_by = h.shadowed_by AND e.revoked_at IS NULL
 // give way to it. The cause is what ended the first. entitlements_shadowed.
 func (q *Queries) Promote(ctx context.Context, db DBTX, endedIds []uuid.UUID) error {
 	_, err := db.Exec(ctx, promote, endedIds)
+	return err
+}
+
+const promoteLeft = `-- name: PromoteLeft :exec
+WITH heirs AS (
+  SELECT DISTINCT ON (s.shadowed_by) s.id, s.shadowed_by, gone.changed_kind, gone.changed_id
+  FROM entitlements s JOIN entitlements gone ON gone.id = s.shadowed_by
+  WHERE s.shadowed_by = ANY($2::uuid[]) AND s.revoked_at IS NULL AND s.buyer_id <> gone.buyer_id
+  ORDER BY s.shadowed_by, s.granted_at, s.id
+)
+UPDATE entitlements e
+SET shadowed_by = CASE WHEN e.id = h.id THEN NULL ELSE h.id END, live_since = CASE WHEN e.id = h.id THEN n.at ELSE e.live_since END,
+    changed_kind = h.changed_kind, changed_id = h.changed_id, changed_at = n.at
+FROM heirs h, (SELECT app_now() AS at OFFSET 0) n
+WHERE e.shadowed_by = h.shadowed_by AND e.revoked_at IS NULL AND e.buyer_id <> $1
+`
+
+type PromoteLeftParams struct {
+	BuyerID  uuid.UUID
+	MovedIds []uuid.UUID
+}
+
+// Promote for what gave way to a grant that moved away from its buyer.
+func (q *Queries) PromoteLeft(ctx context.Context, db DBTX, arg PromoteLeftParams) error {
+	_, err := db.Exec(ctx, promoteLeft, arg.BuyerID, arg.MovedIds)
 	return err
 }
 
