@@ -228,3 +228,13 @@ func requireJSON(t *testing.T, want, got string) {
 	require.True(t, json.Valid([]byte(got)), got)
 	require.JSONEq(t, want, got)
 }
+
+// roundTrip answers every request with 200 and a body.
+type roundTrip func(*http.Request) string
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{}, Request: r, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: io.NopCloser(strings.NewReader(f(r))),
+	}, nil
+}

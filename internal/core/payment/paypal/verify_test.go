@@ -44,8 +44,8 @@ type authority struct {
 	cert *x509.Certificate
 }
 
-func newAuthority(name string) authority {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func newAuthority(name string, number byte) authority {
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), append(make([]byte, 31), number))
 	if err != nil {
 		panic(err)
 	}
@@ -67,13 +67,45 @@ func parse(der []byte, err error) *x509.Certificate {
 	return cert
 }
 
+// The keys are the same in every process, as the fuzzer's workers need them.
 var (
-	trusted  = sync.OnceValue(func() authority { return newAuthority("Test root") })
-	stranger = sync.OnceValue(func() authority { return newAuthority("Test root") })
-	// RSA keys are slow to make.
-	keyOne = sync.OnceValue(func() *rsa.PrivateKey { return newKey(2048) })
-	keyTwo = sync.OnceValue(func() *rsa.PrivateKey { return newKey(2048) })
+	trusted  = sync.OnceValue(func() authority { return newAuthority("Test root", 1) })
+	stranger = sync.OnceValue(func() authority { return newAuthority("Test root", 2) })
+	keyOne   = sync.OnceValue(func() *rsa.PrivateKey {
+		return keyOf(
+			"d5e2b0a4c656bbad0b6cd6bcb8acad99bf2f5aefbaa8672e65db72f72862f48142930efe62a21e96aa4e590c23db67e8051d3df22d7811a50fe7656fdb9c8afe"+
+				"71e5bd99563ab922598e19467723088b2d4ffce1dc86d9d0a48cb82c8bcb0597f69f333abe16c16e7c113fb7de3060de0b64222665df4526cb6d756a334d0055",
+			"de85fd5aeebe276793736da64322a00bc46a913edee0aac1e03a2c080b7560ac2566f91316996f1ab775c7d628579434df14c13146b986999323dd2d4456cd17"+
+				"0ce66d6f697bbff4f9b74cddf01fc36efa4f3aaa1c1ff242a0c01550b849ae1dd8c4b5ee231d996526d77c826c008bf191ce2bdc9e6710f9f9510f77f88a2607")
+	})
+	keyTwo = sync.OnceValue(func() *rsa.PrivateKey {
+		return keyOf(
+			"dc8578fa71b60932e21a7e171ff69c8f59d68d8ebf0fbc7e60cd3f46c7f8e8d4390d69f583e20f8a7a68bdb88aab4ade93beb81048bcf3b86b9479c8e73dd3ed"+
+				"e3cd3b0836805de951575900d6bad223a874bc8966df70a579bd317e0d2adb34f83fe2613323c7c30018684ee790954521df5268e7b6206ac163d34ea6c18c07",
+			"f106b9624ccf8cf340089b7eec93b2edd349fc1a4da12dd9a16cee8e60b0de54de9ea1ba02e6b5e87321408a0ae5bf51ffdc54c5381507b083ff5ba0094346f9"+
+				"2974088eecddcdc33470bfd47b9d41282761fb83aaae2c02acb319f14cac4fac7bcb60ac9444ff54955c7e9bc04d18826825dd7319a7074c8881fc98e49f4477")
+	})
 )
+
+// keyOf is the RSA key of two primes.
+func keyOf(p, q string) *rsa.PrivateKey {
+	key := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int), E: 65537}, Primes: []*big.Int{new(big.Int), new(big.Int)}}
+	phi := big.NewInt(1)
+	key.N.SetInt64(1)
+	for i, text := range []string{p, q} {
+		if _, ok := key.Primes[i].SetString(text, 16); !ok {
+			panic("no number")
+		}
+		key.N.Mul(key.N, key.Primes[i])
+		phi.Mul(phi, new(big.Int).Sub(key.Primes[i], big.NewInt(1)))
+	}
+	key.D = new(big.Int).ModInverse(big.NewInt(int64(key.E)), phi)
+	key.Precompute()
+	if err := key.Validate(); err != nil {
+		panic(err)
+	}
+	return key
+}
 
 func newKey(bits int) *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, bits)
