@@ -74,7 +74,7 @@ func describe(t *testing.T, doc *openapi3.T, s said) *openapi3.Schema {
 	for _, path := range []string{
 		"/v1/checkout/sessions", "/v1/checkout/sessions/{session}", "/v1/checkout/sessions/{session}/expire",
 		"/v1/checkout/sessions/{session}/line_items", "/v1/refunds", "/v1/refunds/{refund}", "/v1/charges/{charge}",
-		"/v1/payment_intents/{intent}",
+		"/v1/payment_intents/{intent}", "/v1/disputes", "/v1/disputes/{dispute}",
 	} {
 		parts, got := strings.Split(path, "/"), strings.Split(s.path, "/")
 		same := len(parts) == len(got)
@@ -179,6 +179,35 @@ func TestAnswersConformToStripesDescription(t *testing.T) {
 		}
 		look(session)
 	}
+	w.rates(t, 1, nil)
+	for _, moves := range [][]string{
+		{},
+		{twin.DisputeUnderReview, twin.DisputeWon},
+		{twin.DisputeLost, twin.DisputeWon},
+		{twin.DisputePrevented},
+		{twin.DisputeWarningClosed},
+		{twin.DisputeNeedsResponse, twin.DisputeLost},
+	} {
+		paid := w.pay(t, w.open(t).ID, payCard)
+		warning := len(moves) > 0 && (moves[0] == twin.DisputeWarningClosed || moves[0] == twin.DisputeNeedsResponse)
+		d, err := w.control.OpenDispute(t.Context(), twin.DisputeOrder{Payment: paid.Payment, Warning: warning})
+		require.NoError(t, err)
+		for _, to := range append([]string{""}, moves...) {
+			if to != "" {
+				_, err = w.control.MoveDispute(t.Context(), d.ID, to)
+				require.NoError(t, err)
+			}
+			p := &sdk.DisputeRetrieveParams{}
+			p.AddExpand("charge")
+			p.AddExpand("payment_intent")
+			got, err := w.api.V1Disputes.Retrieve(t.Context(), d.ID, p)
+			require.NoError(t, err)
+			require.True(t, got.Charge.Disputed)
+			_, err = w.api.V1Disputes.Retrieve(t.Context(), d.ID, nil)
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, w.api.V1Disputes.List(t.Context(), &sdk.DisputeListParams{}).Err())
 	list := &sdk.RefundListParams{}
 	list.AddExpand("data.payment_intent")
 	require.NoError(t, w.api.V1Refunds.List(t.Context(), list).Err())
@@ -199,7 +228,7 @@ func TestAnswersConformToStripesDescription(t *testing.T) {
 		require.NoError(t, json.Unmarshal(s.body, &o))
 		seen[o.Object]++
 	}
-	for _, kind := range []string{"checkout.session", "payment_intent", "charge", "refund", "list", ""} {
+	for _, kind := range []string{"checkout.session", "payment_intent", "charge", "refund", "dispute", "list", ""} {
 		require.Positive(t, seen[kind], "%q was looked at", kind)
 	}
 
@@ -222,7 +251,7 @@ func TestAnswersConformToStripesDescription(t *testing.T) {
 		require.NoError(t, json.Unmarshal(ev.Data.Object, &o))
 		conforms(t, doc.Components.Schemas[o.Object].Value, ev.Data.Object, ev.Type)
 	}
-	require.Len(t, kinds, 17, "every type that the twin sends: %v", kinds)
+	require.Len(t, kinds, 22, "every type that the twin sends: %v", kinds)
 	enabled := doc.Paths.Find("/v1/webhook_endpoints").Post.RequestBody.Value.Content.Get("application/x-www-form-urlencoded").
 		Schema.Value.Properties["enabled_events"].Value.Items.Value.Enum
 	for kind := range kinds {
@@ -246,6 +275,7 @@ func TestTheTwinTakesWhatStripeTakes(t *testing.T) {
 		"GET /v1/checkout/sessions/{id}/line_items": "/v1/checkout/sessions/{session}/line_items",
 		"GET /v1/payment_intents/{id}":              "/v1/payment_intents/{intent}", "GET /v1/charges/{id}": "/v1/charges/{charge}",
 		"POST /v1/refunds": "/v1/refunds", "GET /v1/refunds": "/v1/refunds", "GET /v1/refunds/{id}": "/v1/refunds/{refund}",
+		"GET /v1/disputes": "/v1/disputes", "GET /v1/disputes/{id}": "/v1/disputes/{dispute}",
 	}
 	require.Len(t, stripe.Taken(), len(paths))
 	for route, taken := range stripe.Taken() {

@@ -37,7 +37,7 @@ type endpoint struct {
 }
 
 func endpoints() []endpoint {
-	return slices.Concat(sessionEndpoints, paymentEndpoints, refundEndpoints)
+	return slices.Concat(sessionEndpoints, paymentEndpoints, refundEndpoints, disputeEndpoints)
 }
 
 // Routes lists the routes of the API.

@@ -150,7 +150,7 @@ func (t *Twin) renderCharge(ch *charge, expand expansion) object {
 			"email":   orNull(pi.session.email), "name": "A Payer", "phone": nil, "tax_id": nil,
 		},
 		"calculated_statement_descriptor": "TWIN", "captured": captured > 0, "created": ch.created.Unix(),
-		"currency": ch.currency, "customer": nil, "description": orNull(pi.description), "disputed": false,
+		"currency": ch.currency, "customer": nil, "description": orNull(pi.description), "disputed": ch.dispute != nil,
 		"failure_balance_transaction": nil, "failure_code": nil, "failure_message": nil, "fraud_details": object{},
 		"livemode": false, "metadata": pi.metadata, "on_behalf_of": nil,
 		"outcome": object{

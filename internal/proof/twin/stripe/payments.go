@@ -37,6 +37,7 @@ type charge struct {
 	failure  *failure
 	txn      string
 	refunds  []*refund // newest first
+	dispute  *dispute  // nil: nobody contests it
 	intent   *intent
 }
 

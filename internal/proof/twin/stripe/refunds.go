@@ -114,6 +114,8 @@ func executed(e *apiError) *apiError {
 func (t *Twin) refund(ch *charge, amount int64, reason string, metadata map[string]string, cause *call, forced []host.Fault) (*refund, *apiError) {
 	left := ch.amount - ch.refunded
 	switch {
+	case ch.dispute != nil && !ch.dispute.warning() && ch.dispute.held() > 0:
+		return nil, executed(invalid("", "charge_disputed", fmt.Sprintf("Charge %s has been charged back; cannot issue a refund.", ch.id)))
 	case left == 0:
 		return nil, executed(invalid("", "charge_already_refunded", fmt.Sprintf("Charge %s has already been refunded.", ch.id)))
 	case amount < 1:

@@ -36,7 +36,11 @@ type state struct {
 	charges   map[string]*charge
 	refunds   map[string]*refund
 	refundSeq []*refund
-	keys      map[string]*keyRecord
+
+	disputes   map[string]*dispute
+	disputeSeq []*dispute
+
+	keys map[string]*keyRecord
 }
 
 // New makes the stand-in on a host.
@@ -62,13 +66,14 @@ func (t *Twin) Name() string { return host.Stripe }
 func (t *Twin) Reset() {
 	t.state = state{
 		sessions: map[string]*session{}, intents: map[string]*intent{}, charges: map[string]*charge{},
-		refunds: map[string]*refund{}, keys: map[string]*keyRecord{},
+		refunds: map[string]*refund{}, disputes: map[string]*dispute{}, keys: map[string]*keyRecord{},
 	}
 }
 
-// Owns reports whether an id is of a session, payment intent, charge or refund.
+// Owns reports whether an id is of a session, payment intent, charge, refund or
+// dispute.
 func (t *Twin) Owns(id string) bool {
-	return t.sessions[id] != nil || t.intents[id] != nil || t.charges[id] != nil || t.refunds[id] != nil
+	return t.sessions[id] != nil || t.intents[id] != nil || t.charges[id] != nil || t.refunds[id] != nil || t.disputes[id] != nil
 }
 
 // Acknowledges any 2xx.

@@ -138,16 +138,3 @@ func (t *Twin) Refunds() []host.RefundView {
 	}
 	return out
 }
-
-// Disputes lists the disputes, oldest first.
-func (t *Twin) Disputes() []host.DisputeView { return nil }
-
-// OpenDispute contests a payment.
-func (t *Twin) OpenDispute(o host.DisputeOrder) (host.DisputeView, error) {
-	return host.DisputeView{}, host.Missing("payment", o.Payment)
-}
-
-// MoveDispute gives a dispute another status.
-func (t *Twin) MoveDispute(id, _ string, _ []host.Fault) (host.DisputeView, error) {
-	return host.DisputeView{}, host.Missing("dispute", id)
-}
