@@ -25,6 +25,7 @@ type cli struct {
 	Import     importCmd     `cmd:"" help:"Put a folder of photographs into an event."`
 	Twin       twinCmd       `cmd:"" help:"Run the stand-in for the payment provider."`
 	Invariants invariantsCmd `cmd:"" help:"Examine the database: does everything that was promised hold?"`
+	Doctor     doctorCmd     `cmd:"" help:"Look for what would keep this installation from working: keys, webhooks, clock, database, darkroom."`
 	Verify     verifyCmd     `cmd:"" help:"Prove on this machine that the promises hold: break everything, then judge what is left."`
 	Admin      adminCmd      `cmd:"" help:"Accounts and tokens, on the server's own machine."`
 	Demo       demoCmd       `cmd:"" help:"Show everything at work: a database, a stand-in for the payment provider, events and buyers."`

@@ -3,6 +3,7 @@ package app
 import (
 	"crypto/x509"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -14,12 +15,12 @@ import (
 
 // providers are the accounts that the settings name, in the order in which they
 // are offered. An account is configured by its key; the rest of it must then be
-// there as well.
-func (c *Config) providers() (payment.Providers, error) {
+// there as well. client makes their calls; nil is one of their own.
+func (c *Config) providers(client *http.Client) (payment.Providers, error) {
 	var out payment.Providers
 	if c.StripeSecretKey != "" {
 		p, err := stripe.New(stripe.Config{
-			Account: c.StripeAccount, SecretKey: c.StripeSecretKey, WebhookSecrets: c.StripeWebhookSecrets, BaseURL: c.StripeURL,
+			Account: c.StripeAccount, SecretKey: c.StripeSecretKey, WebhookSecrets: c.StripeWebhookSecrets, BaseURL: c.StripeURL, HTTPClient: client,
 			LiveMode: strings.HasPrefix(c.StripeSecretKey, "sk_live_") || strings.HasPrefix(c.StripeSecretKey, "rk_live_"),
 		})
 		if err != nil {
@@ -34,7 +35,7 @@ func (c *Config) providers() (payment.Providers, error) {
 		}
 		p, err := paypal.New(paypal.Config{
 			Account: c.PayPalAccount, ClientID: c.PayPalClientID, ClientSecret: c.PayPalClientSecret, WebhookID: c.PayPalWebhookID,
-			BaseURL: c.PayPalURL, RootCAs: roots, Live: c.PayPalLive,
+			BaseURL: c.PayPalURL, RootCAs: roots, Live: c.PayPalLive, HTTPClient: client,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("configure PayPal: %w", err)
@@ -44,7 +45,7 @@ func (c *Config) providers() (payment.Providers, error) {
 	if c.FlutterwaveSecretKey != "" {
 		p, err := flutterwave.New(flutterwave.Config{
 			Account: c.FlutterwaveAccount, SecretKey: c.FlutterwaveSecretKey, SecretHashes: c.FlutterwaveSecretHashes,
-			BaseURL: c.FlutterwaveURL, Live: !strings.HasPrefix(c.FlutterwaveSecretKey, "FLWSECK_TEST"),
+			BaseURL: c.FlutterwaveURL, Live: !strings.HasPrefix(c.FlutterwaveSecretKey, "FLWSECK_TEST"), HTTPClient: client,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("configure Flutterwave: %w", err)

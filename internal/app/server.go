@@ -109,7 +109,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.files, err = media.OpenStore(ctx, s.cfg.Blobs); err != nil {
 		return err
 	}
-	if s.providers, err = s.cfg.providers(); err != nil {
+	if s.providers, err = s.cfg.providers(nil); err != nil {
 		return err
 	}
 	if len(s.providers) == 0 {
@@ -140,7 +140,7 @@ func (s *Server) build(ctx context.Context) error {
 	s.limits = edge.Limits{DB: s.pool}
 
 	s.Accounts = account.New(s.pool)
-	s.Catalog = catalog.New(s.pool, catalog.Config{MinimumPrice: s.minimum, HasOrders: hasOrders, TryCode: s.limits.Code})
+	s.Catalog = catalog.New(s.pool, catalog.Config{Chargeable: s.chargeable, HasOrders: hasOrders, TryCode: s.limits.Code})
 	s.Media = media.New(s.pool, s.files, lazy, s.darkroom, media.Config{Mark: s.cfg.Watermark, Log: s.log})
 	s.Settler = settle.New(ledger.New(), outbox.Store{Host: s.cfg.host()}, lazy)
 	s.Drainer = inbox.NewDrainer(s.pool, s.log, map[string]payment.Applier{payment.ApplierOrder: s.Settler})
@@ -173,15 +173,9 @@ func (s *Server) photo(ctx context.Context, photoID uuid.UUID) (catalog.Photo, e
 	return catalog.Store{}.Photo(ctx, s.pool, photoID)
 }
 
-// minimum is the smallest price that some provider charges.
-func (s *Server) minimum(currency string) int64 {
-	least := int64(0)
-	for _, p := range s.providers {
-		if m, ok := p.Minimum(currency); ok && (least == 0 || m < least) {
-			least = m
-		}
-	}
-	return max(1, least)
+// chargeable says why a price cannot be paid here, if it cannot.
+func (s *Server) chargeable(currency string, minor int64) error {
+	return checkout.Chargeable(s.providers, currency, minor)
 }
 
 func hasOrders(ctx context.Context, conn pg.DBTX, eventID uuid.UUID) (bool, error) {

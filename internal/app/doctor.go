@@ -1,0 +1,288 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"proofroom/internal/core/media/pool"
+	"proofroom/internal/core/payment"
+)
+
+const (
+	doctorPatience = 20 * time.Second // for one examination
+	// Stripe's signatures are refused beyond five minutes.
+	clockTolerance = time.Minute
+	// A provider that has sold today has sent a webhook today.
+	silence = 24 * time.Hour
+)
+
+type doctorCmd struct {
+	Config
+	JSON bool `name:"json" help:"Print one JSON object."`
+}
+
+// finding is what one examination came to.
+type finding struct {
+	What   string `json:"what"`
+	State  string `json:"state"` // ok, look or wrong
+	Detail string `json:"detail"`
+}
+
+const (
+	fine  = "ok"
+	look  = "look"  // works, but may not be meant
+	wrong = "wrong" // something does not work
+)
+
+// Run examines the installation with the settings that serve would have, and
+// fails if something is wrong. It changes nothing anywhere.
+func (c *doctorCmd) Run(s *streams) error {
+	if err := c.complete(); err != nil {
+		return err
+	}
+	d := &doctor{cfg: c.Config}
+	if db, err := openRunning(s.ctx, c.DatabaseURL, c.DataDir, "proofroom doctor"); err != nil {
+		d.say("database", wrong, "%v", err)
+	} else {
+		defer db.Close()
+		d.database(s.ctx, db)
+		d.backlog(s.ctx, db)
+		d.heard(s.ctx, db)
+	}
+	d.darkroom(s.ctx)
+	d.providers(s.ctx)
+	d.webhooks(s.ctx)
+	return d.report(s.out, c.JSON)
+}
+
+// doctor collects findings.
+type doctor struct {
+	cfg   Config
+	found []finding
+}
+
+func (d *doctor) say(what, state, format string, args ...any) {
+	d.found = append(d.found, finding{what, state, fmt.Sprintf(format, args...)})
+}
+
+func (d *doctor) report(w io.Writer, asJSON bool) error {
+	bad := 0
+	for _, f := range d.found {
+		if f.State == wrong {
+			bad++
+		}
+	}
+	var err error
+	if asJSON {
+		err = json.NewEncoder(w).Encode(struct {
+			OK       bool      `json:"ok"`
+			Findings []finding `json:"findings"`
+		}{bad == 0, d.found})
+	} else {
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, f := range d.found {
+			if _, err := fmt.Fprintf(t, "%s\t%s\t%s\n", f.State, f.What, f.Detail); err != nil {
+				return err
+			}
+		}
+		err = t.Flush()
+	}
+	if err == nil && bad > 0 {
+		return fmt.Errorf("%d of %d examinations found something wrong", bad, len(d.found))
+	}
+	return err
+}
+
+func (d *doctor) database(ctx context.Context, db *pgxpool.Pool) {
+	var version, fsync, commit string
+	var now time.Time
+	begun := time.Now()
+	err := db.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit'), clock_timestamp()`).
+		Scan(&version, &fsync, &commit, &now)
+	if err != nil {
+		d.say("database", wrong, "it does not answer: %v", err)
+		return
+	}
+	d.say("database", fine, "PostgreSQL %s, and its schema is this program's", version)
+	if fsync != "on" || commit == "off" {
+		d.say("database", wrong, "fsync is %s and synchronous_commit is %s: a crash forgets payments that were acknowledged; set both to on", fsync, commit)
+	}
+	d.clock("the database's clock", now, begun)
+}
+
+// clock compares somebody's time with ours. It was asked for at begun.
+func (d *doctor) clock(whose string, theirs, begun time.Time) {
+	off := theirs.Sub(begun.Add(time.Since(begun) / 2)).Round(time.Second)
+	if off.Abs() > clockTolerance {
+		d.say("clock", wrong, "this machine and %s are %s apart: webhooks are refused as too old or too early; run a time service", whose, off.Abs())
+		return
+	}
+	d.say("clock", fine, "agrees with %s", whose)
+}
+
+// backlog looks for what waits for a person.
+func (d *doctor) backlog(ctx context.Context, db *pgxpool.Pool) {
+	var dead, review, waiting int
+	err := db.QueryRow(ctx, `SELECT (SELECT count(*) FROM inbox WHERE state = 'dead'), (SELECT count(*) FROM orders WHERE state = 'review'),
+		(SELECT count(*) FROM inbox WHERE state IN ('received', 'fetching', 'failed') AND received_at < app_now() - interval '10 minutes')`).
+		Scan(&dead, &review, &waiting)
+	switch {
+	case err != nil:
+		d.say("queue", wrong, "it cannot be read: %v", err)
+	case dead+review+waiting > 0:
+		d.say("queue", look, "%d orders and %d dead letters wait for a person, %d events have waited for more than ten minutes: see %s/operator/queue",
+			review, dead, waiting, d.cfg.PublicURL)
+	default:
+		d.say("queue", fine, "nothing waits for a person")
+	}
+}
+
+// heard looks at what each provider has sent.
+func (d *doctor) heard(ctx context.Context, db *pgxpool.Pool) {
+	providers, err := d.cfg.providers(nil)
+	if err != nil {
+		return // providers says why
+	}
+	for _, p := range providers {
+		what := "webhooks of " + p.Name() + "/" + p.Account()
+		var events, paid int
+		var refused string
+		err := db.QueryRow(ctx, `SELECT
+			(SELECT count(*) FROM inbox WHERE provider = $1 AND account = $2 AND class <> 'reply' AND received_at > app_now() - $3::interval),
+			(SELECT count(*) FROM payments WHERE provider = $1 AND account = $2 AND created_at > app_now() - $3::interval),
+			coalesce((SELECT reason || ': ' || detail FROM webhook_samples WHERE provider = $1 AND account = $2
+				AND received_at > app_now() - $3::interval ORDER BY received_at DESC LIMIT 1), '')`,
+			p.Name(), p.Account(), silence).Scan(&events, &paid, &refused)
+		switch {
+		case err != nil:
+			d.say(what, wrong, "they cannot be counted: %v", err)
+		case events == 0 && paid > 0:
+			d.say(what, wrong, "%d payments came in a day and no webhook: the endpoint at the provider is missing or off; orders are paid late, by asking", paid)
+		case refused != "":
+			d.say(what, look, "%d came in a day; the last that was refused: %s", events, refused)
+		default:
+			d.say(what, fine, "%d came in a day, none was refused", events)
+		}
+	}
+}
+
+func (d *doctor) darkroom(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	p := pool.New(pool.Config{Binary: d.cfg.Darkroom, Size: 1, Log: slog.New(slog.DiscardHandler)})
+	defer p.Close()
+	if err := p.Probe(ctx); err != nil {
+		d.say("darkroom", wrong, "photographs cannot be developed here: %v", err)
+		return
+	}
+	d.say("darkroom", fine, "%s works", d.cfg.Darkroom)
+}
+
+// datedClient notes when a provider says that it is.
+type datedClient struct {
+	mu   sync.Mutex
+	date time.Time
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c *datedClient) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil {
+		if at, perr := http.ParseTime(res.Header.Get("Date")); perr == nil {
+			c.mu.Lock()
+			c.date = at
+			c.mu.Unlock()
+		}
+	}
+	return res, err
+}
+
+// providers asks each provider about a page that does not exist: only whoever
+// has the right key is told that.
+func (d *doctor) providers(ctx context.Context) {
+	dated := &datedClient{}
+	all, err := d.cfg.providers(&http.Client{Transport: dated})
+	if err != nil {
+		d.say("providers", wrong, "%v", err)
+		return
+	}
+	if len(all) == 0 {
+		d.say("providers", look, "none is configured: only what is free can be ordered")
+	}
+	for _, p := range all {
+		what := p.Name() + "/" + p.Account()
+		dated.date = time.Time{}
+		pctx, cancel := context.WithTimeout(ctx, doctorPatience)
+		begun := time.Now()
+		_, err := p.FetchCheckout(pctx, uuid.NewString())
+		cancel()
+		var no *payment.RejectedError
+		switch {
+		case err == nil, errors.Is(err, payment.ErrNotFound), errors.As(err, &no):
+			d.say(what, fine, "it answers, and takes our key")
+		case errors.Is(err, payment.ErrCredentials):
+			d.say(what, wrong, "it refuses our key: copy it again from its dashboard, of the same mode (test or live): %v", err)
+			continue
+		default:
+			d.say(what, wrong, "it does not answer as it should: %v", err)
+			continue
+		}
+		if !dated.date.IsZero() {
+			d.clock("the clock of "+p.Name(), dated.date, begun)
+		}
+	}
+}
+
+// webhooks sends an unsigned event to each endpoint, as the providers would: it
+// must come to us and be refused by us.
+func (d *doctor) webhooks(ctx context.Context) {
+	all, err := d.cfg.providers(nil)
+	if err != nil || len(all) == 0 {
+		return
+	}
+	if d.cfg.PublicURL == "" {
+		d.say("webhook endpoints", look, "without --public-url it is not known where they are")
+		return
+	}
+	for _, p := range all {
+		url := d.cfg.PublicURL + "/webhooks/" + p.Name() + "/" + p.Account()
+		state, detail := reach(ctx, url)
+		d.say("endpoint "+url, state, "%s", detail)
+	}
+}
+
+func reach(ctx context.Context, url string) (state, detail string) {
+	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte("{}")))
+	if err != nil {
+		return wrong, err.Error()
+	}
+	req.Header.Set("Content-Type", "application/json")
+	// What answers with a redirect loses the body, and the event with it.
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := client.Do(req)
+	if err != nil {
+		return wrong, fmt.Sprintf("it cannot be reached from here: %v", err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	var p struct {
+		Code string `json:"code"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&p); err == nil && p.Code == "webhook.refused" {
+		return fine, "reaches this program, which refuses what nobody signed"
+	}
+	return wrong, fmt.Sprintf("answered with %d, and not by this program as it should: look at the proxy in front of it", res.StatusCode)
+}
