@@ -98,6 +98,7 @@ CREATE TABLE payments (
   status     text NOT NULL CHECK (status IN ('pending', 'failed', 'succeeded', 'reversed')),
   amount     bigint NOT NULL CHECK (amount >= 0),
   currency   text NOT NULL,
+  fee        bigint NOT NULL DEFAULT 0 CHECK (fee >= 0), -- what the provider kept; 0: not known
   inbox_id   uuid NOT NULL, -- the observation that set the status
   created_at timestamptz NOT NULL DEFAULT app_now(),
   changed_at timestamptz NOT NULL DEFAULT app_now(),
@@ -122,14 +123,15 @@ CREATE TABLE refund_requests (
   cause_id   uuid NOT NULL,
   state      text NOT NULL DEFAULT 'requested' CHECK (state IN ('requested', 'answered', 'rejected')),
   note       text NOT NULL DEFAULT '',
-  sent_at    timestamptz,
+  sent_at    timestamptz, -- when the provider was first asked
   created_at timestamptz NOT NULL DEFAULT app_now(),
   changed_at timestamptz NOT NULL DEFAULT app_now(),
   FOREIGN KEY (provider, account, payment_id) REFERENCES payments
 );
 CREATE INDEX refund_requests_order ON refund_requests (order_id);
--- Money that bought nothing goes back once.
-CREATE UNIQUE INDEX uq_refund_request_auto ON refund_requests (provider, account, payment_id, kind) WHERE kind <> 'sale';
+CREATE INDEX refund_requests_payment ON refund_requests (provider, account, payment_id);
+-- Money that bought nothing goes back by itself once; after that a person asks.
+CREATE UNIQUE INDEX uq_refund_request_auto ON refund_requests (provider, account, payment_id, kind) WHERE kind <> 'sale' AND cause_kind = 'inbox';
 
 -- Refunds as the provider knows them.
 CREATE TABLE refunds (
@@ -150,12 +152,67 @@ CREATE TABLE refunds (
 );
 CREATE INDEX refunds_order ON refunds (order_id);
 
+-- Payments whose refunds are not over, for whoever asks providers about them:
+-- removed once nothing is awaited.
+CREATE TABLE open_refunds (
+  provider      text NOT NULL,
+  account       text NOT NULL,
+  payment_id    text NOT NULL,
+  order_id      uuid NOT NULL REFERENCES orders,
+  checks        int NOT NULL DEFAULT 0,
+  next_check_at timestamptz NOT NULL,
+  PRIMARY KEY (provider, account, payment_id)
+);
+CREATE INDEX open_refunds_due ON open_refunds (next_check_at);
+
+-- Payments that their payers contest, as the provider knows it.
+CREATE TABLE disputes (
+  provider   text NOT NULL,
+  account    text NOT NULL,
+  dispute_id text NOT NULL,
+  order_id   uuid NOT NULL REFERENCES orders,
+  payment_id text NOT NULL,
+  status     text NOT NULL CHECK (status IN ('warning', 'warning_closed', 'open', 'closed')),
+  outcome    text NOT NULL DEFAULT '', -- won, lost or prevented; what the newest fetch said
+  amount     bigint NOT NULL CHECK (amount >= 0),
+  currency   text NOT NULL,
+  seq        bigint NOT NULL, -- of the newest fetch that told the outcome
+  inbox_id   uuid NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT app_now(),
+  changed_at timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT uq_dispute PRIMARY KEY (provider, account, dispute_id),
+  CONSTRAINT dispute_outcome CHECK (outcome = '' OR status = 'closed'),
+  FOREIGN KEY (provider, account, payment_id) REFERENCES payments
+);
+CREATE INDEX disputes_order ON disputes (order_id);
+
+-- Money that disputes moved. It may be heard of before its dispute.
+CREATE TABLE dispute_movements (
+  provider    text NOT NULL,
+  account     text NOT NULL,
+  dispute_id  text NOT NULL,
+  movement_id text NOT NULL,
+  order_id    uuid NOT NULL REFERENCES orders,
+  payment_id  text NOT NULL,
+  status      text NOT NULL CHECK (status IN ('withdrawn', 'reinstated', 'fee')),
+  amount      bigint NOT NULL CHECK (amount > 0),
+  currency    text NOT NULL,
+  inbox_id    uuid NOT NULL,
+  created_at  timestamptz NOT NULL DEFAULT app_now(),
+  CONSTRAINT uq_dispute_movement PRIMARY KEY (provider, account, dispute_id, movement_id),
+  FOREIGN KEY (provider, account, payment_id) REFERENCES payments
+);
+CREATE INDEX dispute_movements_order ON dispute_movements (order_id);
+CREATE TRIGGER dispute_movements_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON dispute_movements
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- What depended on the world of its day, decided once.
 CREATE TABLE decisions (
   order_id   uuid NOT NULL REFERENCES orders,
   subject    text NOT NULL,
   value      text NOT NULL,
-  inbox_id   uuid NOT NULL,
+  cause_kind text NOT NULL CHECK (cause_kind IN ('inbox', 'audit', 'sweep')),
+  cause_id   uuid NOT NULL,
   created_at timestamptz NOT NULL DEFAULT app_now(),
   CONSTRAINT uq_decision PRIMARY KEY (order_id, subject)
 );
@@ -230,9 +287,9 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
 
 GRANT SELECT, INSERT, UPDATE ON orders, order_lines, reservations, open_orders, attempts, payments,
-  refund_requests, refunds, idempotency_keys TO proofroom_app;
-GRANT DELETE ON open_orders, idempotency_keys TO proofroom_app;
-GRANT SELECT, INSERT ON decisions, order_history, order_claims TO proofroom_app;
+  refund_requests, refunds, open_refunds, disputes, idempotency_keys TO proofroom_app;
+GRANT DELETE ON open_orders, open_refunds, idempotency_keys TO proofroom_app;
+GRANT SELECT, INSERT ON decisions, order_history, dispute_movements, order_claims TO proofroom_app;
 
 -- +goose Down
 SELECT 1;

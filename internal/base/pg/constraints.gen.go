@@ -4,6 +4,7 @@ package pg
 
 // Names of constraints and unique indexes of the schema.
 const (
+	DisputeOutcome      = "dispute_outcome"
 	EntitlementLive     = "entitlement_live"
 	EntitlementShadow   = "entitlement_shadow"
 	EntitlementSubject  = "entitlement_subject"
@@ -35,6 +36,8 @@ const (
 	UqAttemptRef        = "uq_attempt_ref"
 	UqBlob              = "uq_blob"
 	UqDecision          = "uq_decision"
+	UqDispute           = "uq_dispute"
+	UqDisputeMovement   = "uq_dispute_movement"
 	UqEntitlementEvent  = "uq_entitlement_event"
 	UqEntitlementLine   = "uq_entitlement_line"
 	UqEntitlementPhoto  = "uq_entitlement_photo"

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -13,11 +14,12 @@ import (
 // and buckets; the key makes it happen once.
 type Entry struct {
 	Key      string
-	Kind     string // the ledger's kinds: sale, refund, refund_undone, surplus, surplus_refunded
+	Kind     string // one of the ledger's kinds
 	Payment  PaymentKey
 	Gross    int64
 	Currency string
 	Undoes   string
+	Dispute  string    // the key of the dispute behind it, else empty
 	InboxID  uuid.UUID // the observation behind it
 }
 
@@ -33,7 +35,7 @@ type WantedRefund struct {
 // Derived is what an order's facts mean.
 type Derived struct {
 	State    State
-	Reviews  []string // why a person must look, sorted
+	Reviews  []Reason // why a person must look, by subject
 	Refunded int64    // of the sale, by refunds that succeeded
 	Kept     *Payment // the payment that bought the order
 	// Choose is set when several payments could be the kept one and none is
@@ -42,8 +44,10 @@ type Derived struct {
 	// Late is set when money came for an order that had expired or was
 	// canceled, and it is not decided whether it is accepted.
 	Late bool
-	// Live says of each line whether its buyer should have it.
+	// Live says of each line whether its buyer should have it. While Frozen, all
+	// of them give no access.
 	Live    map[uuid.UUID]bool
+	Frozen  bool
 	Entries []Entry
 	Refunds []WantedRefund
 }
@@ -52,17 +56,13 @@ type Derived struct {
 // at nothing but its argument.
 func Derive(f *Facts) Derived {
 	d := Derived{Live: map[uuid.UUID]bool{}}
-	for subject, value := range f.Decisions {
-		if strings.HasPrefix(subject, DecideReview) {
-			d.Reviews = append(d.Reviews, value)
-		}
-	}
+	d.noted(f)
 	d.keep(f)
 	d.money(f)
 	d.refunds(f)
+	d.disputes(f)
 	d.lines(f)
-	slices.Sort(d.Reviews)
-	d.Reviews = slices.Compact(d.Reviews)
+	d.look(f)
 	d.State = d.state(f)
 	return d
 }
@@ -124,7 +124,7 @@ func (d *Derived) money(f *Facts) {
 			continue
 		}
 		if p.Status == payment.PaymentReversed {
-			d.Reviews = append(d.Reviews, "payment "+p.Key.String()+" was reversed at the provider")
+			d.reason("reversed:"+p.Key.String(), "payment "+p.Key.String()+" was reversed at the provider")
 		}
 		in := Entry{Kind: "surplus", Payment: p.Key, Currency: p.Currency, InboxID: p.InboxID}
 		switch {
@@ -143,7 +143,9 @@ func (d *Derived) money(f *Facts) {
 		case !fits(&f.Order, p):
 			in.Key, in.Gross = "surplus:"+p.Key.String(), p.Amount
 			d.Entries = append(d.Entries, in)
-			d.Reviews = append(d.Reviews, "payment "+p.Key.String()+" has another amount or currency than the order")
+			if f.Refundable(p) > 0 {
+				d.reason(mismatchReason+p.Key.String(), "payment "+p.Key.String()+" has another amount or currency than the order")
+			}
 		default:
 			kind := RefundSurplus
 			if f.Decisions[DecideLate] == LateRefund {
@@ -153,16 +155,25 @@ func (d *Derived) money(f *Facts) {
 			d.Entries = append(d.Entries, in)
 			d.want(f, kind, p, p.Amount, nil, p.InboxID)
 		}
+		if p.Fee > 0 {
+			d.Entries = append(d.Entries, Entry{
+				Key: "fee:" + p.Key.String(), Kind: "fee", Payment: p.Key, Gross: p.Fee, Currency: p.Currency, InboxID: p.InboxID,
+			})
+		}
 	}
 }
 
 // want asks for a refund unless it was asked for, or the provider's own refunds
-// of the payment leave too little.
+// of the payment leave too little. While the payment is disputed nobody asks: the
+// money would go twice.
 func (d *Derived) want(f *Facts, kind RequestKind, p *Payment, amount int64, lines []uuid.UUID, inboxID uuid.UUID) {
 	for i := range f.Requests {
 		if r := &f.Requests[i]; r.Kind == kind && r.Payment == p.Key {
 			return
 		}
+	}
+	if f.Disputed(p) {
+		return
 	}
 	amount = min(amount, f.Refundable(p))
 	if amount > 0 {
@@ -171,9 +182,10 @@ func (d *Derived) want(f *Facts, kind RequestKind, p *Payment, amount int64, lin
 }
 
 // Refundable is what of a payment can still be asked back: what was taken less
-// refunds requested, pending and succeeded.
+// refunds requested, pending and succeeded, and less what disputes took or may
+// take.
 func (f *Facts) Refundable(p *Payment) int64 {
-	left := p.Amount
+	left := p.Amount - f.contested(p)
 	for i := range f.Requests {
 		if r := &f.Requests[i]; r.Payment == p.Key && f.Active(r) {
 			left -= r.Amount
@@ -191,7 +203,7 @@ func (f *Facts) Refundable(p *Payment) int64 {
 // bought it: the price less what is given back of it. The payment may hold more
 // than that, such as an excess whose refund failed, but that was not sold.
 func (f *Facts) SaleLeft(kept *Payment) int64 {
-	left := f.Order.Gross
+	left := f.Order.Gross - f.contested(kept)
 	for i := range f.Requests {
 		if r := &f.Requests[i]; r.Kind.ofSale() && f.Active(r) {
 			left -= r.Amount
@@ -205,17 +217,23 @@ func (f *Facts) SaleLeft(kept *Payment) int64 {
 	return min(left, f.Refundable(kept))
 }
 
-// Active reports whether a request stands: asked for, under way or done.
+// Active reports whether a request stands: asked for, under way or done. What the
+// provider has counts for more than what it answered.
 func (f *Facts) Active(r *Request) bool {
-	if r.State == RequestRejected {
-		return false
+	if b := f.answer(r.ID); b != nil {
+		return !undone(b)
 	}
+	return r.State != RequestRejected
+}
+
+// answer finds the refund that answers a request, nil if there is none.
+func (f *Facts) answer(requestID uuid.UUID) *Refund {
 	for i := range f.Refunds {
-		if b := &f.Refunds[i]; b.RequestID != nil && *b.RequestID == r.ID && undone(b) {
-			return false
+		if b := &f.Refunds[i]; b.RequestID != nil && *b.RequestID == requestID {
+			return b
 		}
 	}
-	return true
+	return nil
 }
 
 func undone(r *Refund) bool {
@@ -249,15 +267,20 @@ func (d *Derived) refunds(f *Facts) {
 				d.Entries = append(d.Entries, e)
 				continue
 			}
-			if given[p.Key] += r.Amount; given[p.Key] > p.Amount {
-				d.Reviews = append(d.Reviews, "more is said to be refunded of payment "+p.Key.String()+" than it took: some news is missing")
-			}
+			given[p.Key] += r.Amount
 			if d.ofSale(f, r) && r.Status == payment.RefundSucceeded {
 				d.Refunded += r.Amount
 			}
 		}
 	}
 	d.Refunded = min(d.Refunded, f.Order.Gross)
+	for i := range f.Payments {
+		p := &f.Payments[i]
+		if took(p) && given[p.Key] > p.Amount {
+			d.reason(fmt.Sprintf("exceeds:%s:%d", p.Key, given[p.Key]),
+				"more is said to be refunded of payment "+p.Key.String()+" than it took: some news is missing")
+		}
+	}
 	d.unmet(f, given)
 }
 
@@ -291,7 +314,7 @@ func (d *Derived) unmet(f *Facts, given map[PaymentKey]int64) {
 		if why == "" {
 			why = "it failed at the provider"
 		}
-		d.Reviews = append(d.Reviews, "refund request "+r.ID.String()+" did not succeed: "+why)
+		d.reason(unmetReason+r.ID.String(), "refund request "+r.ID.String()+" did not succeed: "+why)
 	}
 }
 
@@ -301,25 +324,13 @@ func (d *Derived) lines(f *Facts) {
 	if d.Kept == nil {
 		return
 	}
-	foreign := int64(0) // refunded by others than us, so without lines
-	for i := range f.Refunds {
-		if r := &f.Refunds[i]; r.RequestID == nil && r.Payment() == d.Kept.Key && !undone(r) {
-			foreign += r.Amount
+	ended, allGone := f.ended(d.Kept)
+	lost := false
+	for i := range f.Disputes {
+		if q := &f.Disputes[i]; q.Payment() == d.Kept.Key {
+			d.Frozen = d.Frozen || q.Open()
+			lost = lost || q.Lost()
 		}
-	}
-	asked := int64(0) // refunds that we asked for, with their lines
-	ended := map[uuid.UUID]bool{}
-	for i := range f.Requests {
-		if r := &f.Requests[i]; r.Kind.ofSale() && f.Active(r) {
-			asked += r.Amount
-			for _, id := range r.LineIDs {
-				ended[id] = true
-			}
-		}
-	}
-	allGone := foreign > 0 && asked+foreign >= f.Order.Gross
-	if foreign > 0 && !allGone {
-		d.Reviews = append(d.Reviews, "part of the money was refunded at the provider: decide which lines end")
 	}
 	var had []uuid.UUID
 	var hadPrice int64
@@ -328,13 +339,57 @@ func (d *Derived) lines(f *Facts) {
 		if f.Decisions[DecideLine+l.ID.String()] != "" {
 			had = append(had, l.ID)
 			hadPrice += l.Price
-			ended[l.ID] = true
 		}
-		d.Live[l.ID] = !ended[l.ID] && !allGone
+		d.Live[l.ID] = !ended[l.ID] && !allGone && !lost
 	}
 	if hadPrice > 0 {
 		d.want(f, RefundCovered, d.Kept, hadPrice, had, d.Kept.InboxID)
 	}
+	if allGone {
+		return
+	}
+	for i := range f.Refunds {
+		r := &f.Refunds[i]
+		if f.foreign(r, d.Kept) && f.Decisions[DecideEnded+r.Key()] == "" {
+			d.reason(partialReason+r.Key(), "part of the money was refunded at the provider by "+r.Key()+": decide which lines end")
+		}
+	}
+}
+
+// foreign reports whether the refund takes back the kept payment and was begun at
+// the provider, so that it says nothing of lines.
+func (f *Facts) foreign(r *Refund, kept *Payment) bool {
+	return r.RequestID == nil && r.Payment() == kept.Key && !undone(r)
+}
+
+// ended finds the lines that refunds have ended, or that the buyer had already.
+// all is set when refunds begun at the provider, with what we asked for, are the
+// whole price.
+func (f *Facts) ended(kept *Payment) (lines map[uuid.UUID]bool, all bool) {
+	lines = map[uuid.UUID]bool{}
+	foreign, asked := int64(0), int64(0)
+	for i := range f.Refunds {
+		if r := &f.Refunds[i]; f.foreign(r, kept) {
+			foreign += r.Amount
+			for _, id := range idsOf(f.Decisions[DecideEnded+r.Key()]) {
+				lines[id] = true
+			}
+		}
+	}
+	for i := range f.Requests {
+		if r := &f.Requests[i]; r.Kind.ofSale() && f.Active(r) {
+			asked += r.Amount
+			for _, id := range r.LineIDs {
+				lines[id] = true
+			}
+		}
+	}
+	for i := range f.Lines {
+		if id := f.Lines[i].ID; f.Decisions[DecideLine+id.String()] != "" {
+			lines[id] = true
+		}
+	}
+	return lines, foreign > 0 && asked+foreign >= f.Order.Gross
 }
 
 // state is the first of the states that applies.
@@ -342,6 +397,8 @@ func (d *Derived) state(f *Facts) State {
 	switch {
 	case len(d.Reviews) > 0:
 		return Review
+	case f.disputed():
+		return Disputed
 	case d.Kept != nil && f.Order.Gross > 0 && d.Refunded == f.Order.Gross:
 		return Refunded
 	case d.Kept != nil && d.Refunded > 0:
@@ -354,6 +411,9 @@ func (d *Derived) state(f *Facts) State {
 	}
 	if f.Decisions[DecideLate] == LateRefund {
 		return Expired // its money came too late and went back
+	}
+	if over(f) && slices.ContainsFunc(f.Payments, func(p Payment) bool { return took(&p) }) {
+		return Canceled // its money bought nothing, and nothing can be paid any more
 	}
 	for i := range f.Attempts {
 		if f.Attempts[i].Ref != "" {
@@ -383,4 +443,9 @@ func pageState(f *Facts) State {
 		}
 	}
 	return s
+}
+
+// over reports whether no page of the order can be paid any more.
+func over(f *Facts) bool {
+	return !slices.ContainsFunc(f.Attempts, func(a Attempt) bool { return a.Live() })
 }

@@ -5,8 +5,13 @@ import (
 
 	"github.com/google/uuid"
 
+	"proofroom/internal/base/guard"
 	"proofroom/internal/core/payment"
 )
+
+// Without the match a refund of ours counts as begun at the provider, and what it
+// was asked for is never answered.
+var matchUnnamed = guard.Define("order.refund_match", guard.Check, "a refund that carries no name is taken for another one than ours")
 
 // Delta is what observations added to an order's facts: the rows to write.
 type Delta struct {
@@ -15,14 +20,18 @@ type Delta struct {
 	Payments    map[PaymentKey]bool // to update
 	NewRefunds  map[string]bool     // by Refund.Key, to insert
 	Refunds     map[string]bool     // to update
-	Requests    map[uuid.UUID]bool  // answered
+	Requests    map[uuid.UUID]bool  // answered or rejected
 	Decisions   map[string]Decision // to insert
+
+	NewDisputes  map[string]bool // by Dispute.Key, to insert
+	Disputes     map[string]bool // to update
+	NewMovements map[string]bool // by Movement.Key, to insert
 }
 
-// Decision is a value and the observation that made it necessary.
+// Decision is a value and what made it necessary.
 type Decision struct {
-	Value   string
-	InboxID uuid.UUID
+	Value string
+	Cause Cause
 }
 
 // NewDelta returns an empty one.
@@ -30,14 +39,14 @@ func NewDelta() *Delta {
 	return &Delta{
 		Attempts: map[uuid.UUID]bool{}, NewPayments: map[PaymentKey]bool{}, Payments: map[PaymentKey]bool{},
 		NewRefunds: map[string]bool{}, Refunds: map[string]bool{}, Requests: map[uuid.UUID]bool{},
-		Decisions: map[string]Decision{},
+		Decisions: map[string]Decision{}, NewDisputes: map[string]bool{}, Disputes: map[string]bool{}, NewMovements: map[string]bool{},
 	}
 }
 
 // Empty reports whether nothing new was learned.
 func (d *Delta) Empty() bool {
 	return len(d.Attempts)+len(d.NewPayments)+len(d.Payments)+len(d.NewRefunds)+len(d.Refunds)+
-		len(d.Requests)+len(d.Decisions) == 0
+		len(d.Requests)+len(d.Decisions)+len(d.NewDisputes)+len(d.Disputes)+len(d.NewMovements) == 0
 }
 
 // Merge adds one observation to the facts and notes in d what changed. The
@@ -50,6 +59,10 @@ func (f *Facts) Merge(o payment.Observation, d *Delta) {
 		f.mergePayment(o, d)
 	case payment.KindRefund:
 		f.mergeRefund(o, d)
+	case payment.KindDispute:
+		f.mergeDispute(o, d)
+	case payment.KindDisputeMoney:
+		f.mergeMovement(o, d)
 	}
 }
 
@@ -82,7 +95,7 @@ func (f *Facts) mergePayment(o payment.Observation, d *Delta) {
 	case p == nil:
 		f.Payments = append(f.Payments, Payment{
 			Key: key, OrderID: f.Order.ID, AttemptID: o.AttemptID, Status: o.Status,
-			Amount: o.Amount, Currency: o.Currency, InboxID: o.InboxID,
+			Amount: o.Amount, Currency: o.Currency, Fee: o.Fee, InboxID: o.InboxID,
 		})
 		d.NewPayments[key] = true
 	case payment.Advances(payment.KindPayment, p.Status, o.Status):
@@ -90,6 +103,12 @@ func (f *Facts) mergePayment(o payment.Observation, d *Delta) {
 		if o.Amount != 0 {
 			p.Amount, p.Currency = o.Amount, o.Currency
 		}
+		if !d.NewPayments[key] {
+			d.Payments[key] = true
+		}
+	}
+	if p != nil && p.Fee == 0 && o.Fee > 0 {
+		p.Fee = o.Fee // what was charged once stands
 		if !d.NewPayments[key] {
 			d.Payments[key] = true
 		}
@@ -108,36 +127,79 @@ func (f *Facts) mergeRefund(o payment.Observation, d *Delta) {
 		Provider: o.Provider, Account: o.Account, ID: o.RefundID, OrderID: f.Order.ID, PaymentID: o.PaymentID,
 		Status: o.Status, Amount: o.Amount, Currency: o.Currency, InboxID: o.InboxID,
 	}
-	if r := f.Request(o.RequestID); r != nil {
-		fresh.RequestID = &r.ID
-		if r.State == RequestOpen {
-			r.State, d.Requests[r.ID] = RequestAnswered, true
-		}
+	r := f.refund(fresh.Key())
+	if r == nil {
+		f.Refunds = append(f.Refunds, fresh)
+		d.NewRefunds[fresh.Key()] = true
+		r = &f.Refunds[len(f.Refunds)-1]
+	} else if payment.Advances(payment.KindRefund, r.Status, o.Status) {
+		r.Status, r.InboxID = o.Status, o.InboxID
+		d.refund(r)
 	}
-	for i := range f.Refunds {
-		r := &f.Refunds[i]
-		if r.Key() != fresh.Key() {
-			continue
-		}
-		if payment.Advances(payment.KindRefund, r.Status, o.Status) {
-			r.Status, r.InboxID = o.Status, o.InboxID
-			if !d.NewRefunds[r.Key()] {
-				d.Refunds[r.Key()] = true
-			}
-		}
+	if r.RequestID != nil {
 		return
 	}
-	f.Refunds = append(f.Refunds, fresh)
-	d.NewRefunds[fresh.Key()] = true
+	if q := f.asked(r, o); q != nil {
+		r.RequestID = &q.ID
+		d.refund(r)
+		if q.State != RequestAnswered {
+			q.State, d.Requests[q.ID] = RequestAnswered, true
+		}
+	}
 }
 
-// Decide writes a decision unless the subject has one.
+// refund notes that a refund changed.
+func (d *Delta) refund(r *Refund) {
+	if !d.NewRefunds[r.Key()] {
+		d.Refunds[r.Key()] = true
+	}
+}
+
+// asked finds the request that a refund answers: the one that it names, or, at a
+// provider whose refunds carry no name, the one that was sent first of those for
+// the same money that nothing has answered. Equal requests are as good as each
+// other: each gets one refund, and each refund goes to one of them.
+func (f *Facts) asked(r *Refund, o payment.Observation) *Request {
+	named := f.Request(o.RequestID)
+	if named != nil && f.answer(named.ID) == nil {
+		return named
+	}
+	if named == nil && !o.Unnamed || !matchUnnamed.On() {
+		return nil
+	}
+	var first *Request
+	for i := range f.Requests {
+		q := &f.Requests[i]
+		fits := q.State == RequestOpen && q.SentAt != nil && q.Payment == r.Payment() && q.Amount == r.Amount && q.Currency == r.Currency
+		if fits && f.answer(q.ID) == nil && (first == nil || q.SentAt.Before(*first.SentAt)) {
+			first = q
+		}
+	}
+	return first
+}
+
+func (f *Facts) refund(key string) *Refund {
+	for i := range f.Refunds {
+		if f.Refunds[i].Key() == key {
+			return &f.Refunds[i]
+		}
+	}
+	return nil
+}
+
+// Decide writes a decision that an observation made necessary, unless the subject
+// has one.
 func (f *Facts) Decide(subject, value string, inboxID uuid.UUID, d *Delta) {
+	f.DecideBy(subject, value, Cause{Kind: CauseInbox, ID: inboxID}, d)
+}
+
+// DecideBy writes a decision of any cause, unless the subject has one.
+func (f *Facts) DecideBy(subject, value string, cause Cause, d *Delta) {
 	if _, ok := f.Decisions[subject]; ok {
 		return
 	}
 	f.Decisions[subject] = value
-	d.Decisions[subject] = Decision{Value: value, InboxID: inboxID}
+	d.Decisions[subject] = Decision{Value: value, Cause: cause}
 }
 
 // PayURL is the page on which the order can still be paid: empty when there is

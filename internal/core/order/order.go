@@ -117,6 +117,7 @@ type Payment struct {
 	Status    string
 	Amount    int64
 	Currency  string
+	Fee       int64     // what the provider kept of it; zero: not known
 	InboxID   uuid.UUID // the observation that set the status
 }
 
@@ -134,6 +135,9 @@ type Refund struct {
 
 // Payment is the key of the payment that the refund takes back.
 func (r *Refund) Payment() PaymentKey { return PaymentKey{r.Provider, r.Account, r.PaymentID} }
+
+// Pending reports whether the money is on its way back.
+func (r *Refund) Pending() bool { return r.Status == payment.RefundPending }
 
 // Key names the refund in ledger entries.
 func (r *Refund) Key() string { return r.Provider + ":" + r.Account + ":" + r.ID }
@@ -166,6 +170,7 @@ type Request struct {
 	CauseID   uuid.UUID
 	State     string // requested, answered, rejected
 	Note      string
+	SentAt    *time.Time // when the provider was first asked; nil: not yet
 }
 
 // States of a refund request.
@@ -183,6 +188,8 @@ type Facts struct {
 	Payments  []Payment
 	Refunds   []Refund
 	Requests  []Request
+	Disputes  []Dispute
+	Movements []Movement
 	Decisions map[string]string
 }
 
@@ -192,6 +199,8 @@ const (
 	DecideLate   = "late"    // value: accept or refund
 	DecideLine   = "line:"   // + line id; value: owned or covered
 	DecideReview = "review:" // + what; value: the reason, in words
+	DecideSeen   = "seen:"   // + a reason's subject; value: what the person who looked at it noted
+	DecideEnded  = "ended:"  // + key of a refund begun at the provider; value: see LinesValue
 
 	LateAccept  = "accept"
 	LateRefund  = "refund"

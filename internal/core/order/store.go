@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -150,7 +149,7 @@ func (s Store) facts(ctx context.Context, q pg.DBTX, orders []Order) ([]*Facts, 
 		f := of[p.OrderID]
 		f.Payments = append(f.Payments, Payment{
 			Key: PaymentKey{p.Provider, p.Account, p.PaymentID}, OrderID: p.OrderID, AttemptID: p.AttemptID,
-			Status: p.Status, Amount: p.Amount, Currency: p.Currency, InboxID: p.InboxID,
+			Status: p.Status, Amount: p.Amount, Currency: p.Currency, Fee: p.Fee, InboxID: p.InboxID,
 		})
 	}
 	refunds, err := s.q.RefundsOf(ctx, q, ids)
@@ -179,13 +178,13 @@ func (s Store) facts(ctx context.Context, q pg.DBTX, orders []Order) ([]*Facts, 
 	for _, d := range decisions {
 		of[d.OrderID].Decisions[d.Subject] = d.Value
 	}
-	return out, nil
+	return out, s.disputes(ctx, q, ids, of)
 }
 
 func requestFromRow(r db.GetRequestRow) Request {
 	return Request{
 		ID: r.ID, OrderID: r.OrderID, Payment: PaymentKey{r.Provider, r.Account, r.PaymentID}, Amount: r.Amount, Currency: r.Currency,
-		Kind: RequestKind(r.Kind), LineIDs: r.LineIds, CauseKind: r.CauseKind, CauseID: r.CauseID, State: r.State, Note: r.Note,
+		Kind: RequestKind(r.Kind), LineIDs: r.LineIds, CauseKind: r.CauseKind, CauseID: r.CauseID, State: r.State, Note: r.Note, SentAt: r.SentAt,
 	}
 }
 
@@ -238,7 +237,7 @@ type Change struct {
 }
 
 // SaveFactsTx writes what was learned, set-wise: attempts, payments, answered
-// requests, refunds. The orders are locked by LockTx. It returns ErrElsewhere
+// requests, refunds, disputes. The orders are locked by LockTx. It returns ErrElsewhere
 // when a new row's key stands already.
 func (s Store) SaveFactsTx(ctx context.Context, tx pgx.Tx, changes []Change) error {
 	if err := s.saveAttempts(ctx, tx, changes); err != nil {
@@ -247,7 +246,10 @@ func (s Store) SaveFactsTx(ctx context.Context, tx pgx.Tx, changes []Change) err
 	if err := s.savePayments(ctx, tx, changes); err != nil {
 		return err
 	}
-	return s.saveRefunds(ctx, tx, changes)
+	if err := s.saveRefunds(ctx, tx, changes); err != nil {
+		return err
+	}
+	return s.saveDisputes(ctx, tx, changes)
 }
 
 // SaveStatesTx writes decisions, then states with their history, and releases
@@ -289,11 +291,11 @@ func (s Store) savePayments(ctx context.Context, tx pgx.Tx, changes []Change) er
 				ins.Providers, ins.Accounts, ins.PaymentIds = append(ins.Providers, p.Key.Provider), append(ins.Accounts, p.Key.Account), append(ins.PaymentIds, p.Key.ID)
 				ins.OrderIds, ins.AttemptIds = append(ins.OrderIds, p.OrderID), append(ins.AttemptIds, p.AttemptID)
 				ins.Statuses, ins.Amounts, ins.Currencies = append(ins.Statuses, p.Status), append(ins.Amounts, p.Amount), append(ins.Currencies, p.Currency)
-				ins.InboxIds = append(ins.InboxIds, p.InboxID)
+				ins.Fees, ins.InboxIds = append(ins.Fees, p.Fee), append(ins.InboxIds, p.InboxID)
 			case c.Delta.Payments[p.Key]:
 				upd.Providers, upd.Accounts, upd.PaymentIds = append(upd.Providers, p.Key.Provider), append(upd.Accounts, p.Key.Account), append(upd.PaymentIds, p.Key.ID)
 				upd.Statuses, upd.Amounts, upd.Currencies = append(upd.Statuses, p.Status), append(upd.Amounts, p.Amount), append(upd.Currencies, p.Currency)
-				upd.InboxIds = append(upd.InboxIds, p.InboxID)
+				upd.Fees, upd.InboxIds = append(upd.Fees, p.Fee), append(upd.InboxIds, p.InboxID)
 			}
 		}
 	}
@@ -320,22 +322,22 @@ func (s Store) saveRefunds(ctx context.Context, tx pgx.Tx, changes []Change) err
 	var ins db.InsertRefundsParams
 	var upd db.UpdateRefundsParams
 	var req db.UpdateRequestsParams
+	watch := map[PaymentKey]uuid.UUID{}
 	for _, c := range changes {
 		for i := range c.Facts.Refunds {
 			r := &c.Facts.Refunds[i]
+			if c.Delta.NewRefunds[r.Key()] && r.Pending() {
+				watch[r.Payment()] = r.OrderID
+			}
 			switch {
 			case c.Delta.NewRefunds[r.Key()]:
-				requestID := uuid.Nil
-				if r.RequestID != nil {
-					requestID = *r.RequestID
-				}
 				ins.Providers, ins.Accounts, ins.RefundIds = append(ins.Providers, r.Provider), append(ins.Accounts, r.Account), append(ins.RefundIds, r.ID)
-				ins.OrderIds, ins.PaymentIds, ins.RequestIds = append(ins.OrderIds, r.OrderID), append(ins.PaymentIds, r.PaymentID), append(ins.RequestIds, requestID)
+				ins.OrderIds, ins.PaymentIds, ins.RequestIds = append(ins.OrderIds, r.OrderID), append(ins.PaymentIds, r.PaymentID), append(ins.RequestIds, orNil(r.RequestID))
 				ins.Statuses, ins.Amounts, ins.Currencies = append(ins.Statuses, r.Status), append(ins.Amounts, r.Amount), append(ins.Currencies, r.Currency)
 				ins.InboxIds = append(ins.InboxIds, r.InboxID)
 			case c.Delta.Refunds[r.Key()]:
 				upd.Providers, upd.Accounts, upd.RefundIds = append(upd.Providers, r.Provider), append(upd.Accounts, r.Account), append(upd.RefundIds, r.ID)
-				upd.Statuses, upd.InboxIds = append(upd.Statuses, r.Status), append(upd.InboxIds, r.InboxID)
+				upd.RequestIds, upd.Statuses, upd.InboxIds = append(upd.RequestIds, orNil(r.RequestID)), append(upd.Statuses, r.Status), append(upd.InboxIds, r.InboxID)
 			}
 		}
 		for _, q := range c.Facts.Requests {
@@ -343,6 +345,9 @@ func (s Store) saveRefunds(ctx context.Context, tx pgx.Tx, changes []Change) err
 				req.Ids, req.States, req.Notes = append(req.Ids, q.ID), append(req.States, q.State), append(req.Notes, q.Note)
 			}
 		}
+	}
+	if err := s.watchRefunds(ctx, tx, watch); err != nil {
+		return err
 	}
 	if len(req.Ids) > 0 {
 		n, err := s.q.UpdateRequests(ctx, tx, req)
@@ -377,7 +382,8 @@ func (s Store) saveDecisions(ctx context.Context, tx pgx.Tx, changes []Change) e
 	for _, c := range changes {
 		for subject, d := range c.Delta.Decisions {
 			p.OrderIds, p.Subjects = append(p.OrderIds, c.Facts.Order.ID), append(p.Subjects, subject)
-			p.Values, p.InboxIds = append(p.Values, d.Value), append(p.InboxIds, d.InboxID)
+			p.Values = append(p.Values, d.Value)
+			p.CauseKinds, p.CauseIds = append(p.CauseKinds, d.Cause.Kind), append(p.CauseIds, d.Cause.ID)
 		}
 	}
 	if len(p.OrderIds) == 0 {
@@ -396,7 +402,7 @@ func (s Store) saveStates(ctx context.Context, tx pgx.Tx, changes []Change) erro
 	var settled, unwatched []uuid.UUID
 	for _, c := range changes {
 		o, d := &c.Facts.Order, &c.Derived
-		review := strings.Join(d.Reviews, "; ")
+		review := d.Words()
 		if o.State == d.State && o.Review == review && o.Refunded == d.Refunded {
 			continue
 		}
@@ -462,7 +468,7 @@ func (s Store) RequestRefundTx(ctx context.Context, tx pgx.Tx, f *Facts, r Reque
 	}
 	r.State = RequestOpen
 	f.Requests = append(f.Requests, r)
-	return true, nil
+	return true, s.watchRefunds(ctx, tx, map[PaymentKey]uuid.UUID{r.Payment: r.OrderID})
 }
 
 // Request reads one refund request. ErrNotFound.
@@ -475,6 +481,14 @@ func (s Store) Request(ctx context.Context, q pg.DBTX, requestID uuid.UUID) (Req
 		return Request{}, fmt.Errorf("read a refund request: %w", err)
 	}
 	return requestFromRow(r), nil
+}
+
+// orNil is the zero id for none, as it goes into arrays of queries.
+func orNil(maybe *uuid.UUID) uuid.UUID {
+	if maybe == nil {
+		return uuid.Nil
+	}
+	return *maybe
 }
 
 func wrote(what string, got int64, want int) error {

@@ -153,7 +153,7 @@ func (s *Service) overdueTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) e
 	}
 	cause := order.Cause{Kind: order.CauseSweep, ID: orderID}
 	delta := order.NewDelta()
-	f.Decide(order.DecideReview+"overdue", "its money has been on its way for a month: ask the provider, then refund it or wait", orderID, delta)
+	f.DecideBy(order.DecideReview+"overdue", "its money has been on its way for a month: ask the provider, then refund it or wait", cause, delta)
 	return s.orders.SaveStatesTx(ctx, tx, []order.Change{{Facts: f, Delta: delta, Derived: order.Derive(f), Cause: cause}})
 }
 

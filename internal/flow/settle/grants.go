@@ -11,32 +11,39 @@ import (
 	"proofroom/internal/core/order"
 )
 
-// grant brings the buyers' grants to what the facts call for: new lines are
-// granted, ended ones revoked, restored ones given back. Lines that the buyer
-// turns out to have already are decided as such, so that their money goes back.
+// grant brings the buyers' grants to what the facts call for: lines are granted,
+// ended ones revoked, restored ones given back, and all are frozen while a
+// dispute is open. Lines that the buyer turns out to have already are decided as
+// such, so that their money goes back.
 func (s *Settler) grant(ctx context.Context, tx pgx.Tx, work []*plan) error {
 	var fresh []entitlement.Grant
-	var ended, restored []entitlement.Change
+	var ended, restored, frozen, thawed []entitlement.Change
 	var locks []entitlement.Access
 	of := map[uuid.UUID]*plan{}
 	for _, p := range work {
 		for i := range p.facts.Lines {
 			l := &p.facts.Lines[i]
 			was, is := p.before.Live[l.ID], p.after.Live[l.ID]
-			if is != was {
+			chills := p.after.Frozen && (!p.before.Frozen || is && !was)
+			thaws := p.before.Frozen && !p.after.Frozen
+			if is != was || chills || thaws {
 				locks = append(locks, entitlement.Access{
 					BuyerID: p.facts.Order.BuyerID, EventID: l.EventID,
-					Exclusive: l.Kind == order.LineEvent || was || p.before.Kept != nil,
+					Exclusive: l.Kind == order.LineEvent || was || chills || thaws || p.before.Kept != nil,
 				})
 			}
 			switch {
-			case is && !was && p.before.Kept == nil:
+			case is && !was:
 				fresh = append(fresh, grantOf(p, l))
 				of[l.ID] = p
-			case is && !was:
-				restored = append(restored, p.change(l.ID))
 			case was && !is:
 				ended = append(ended, p.change(l.ID))
+			}
+			if chills {
+				frozen = append(frozen, p.change(l.ID))
+			}
+			if thaws {
+				thawed = append(thawed, p.change(l.ID))
 			}
 		}
 	}
@@ -51,28 +58,39 @@ func (s *Settler) grant(ctx context.Context, tx pgx.Tx, work []*plan) error {
 			return fmt.Errorf("grant: %w", err)
 		}
 		for _, g := range granted {
-			if g.Result == entitlement.Live {
-				continue
-			}
 			p := of[g.LineID]
-			value := order.LineOwned
-			if g.Result == entitlement.Covered {
+			value := ""
+			switch g.Result {
+			case entitlement.Live:
+			case entitlement.Ended: // it was granted before: the same row comes back
+				restored = append(restored, p.change(g.LineID))
+			case entitlement.Covered:
 				value = order.LineCovered
-			} else {
+			case entitlement.Shadowed:
+				value = order.LineOwned
 				ended = append(ended, p.change(g.LineID))
 			}
-			p.facts.Decide(order.DecideLine+g.LineID.String(), value, p.last, p.delta)
-			p.after = order.Derive(p.facts)
+			if value != "" {
+				p.facts.DecideBy(order.DecideLine+g.LineID.String(), value, p.cause, p.delta)
+				p.after = order.Derive(p.facts)
+			}
 		}
 	}
-	if len(restored) > 0 {
-		if err := s.grants.RestoreTx(ctx, tx, restored); err != nil {
-			return fmt.Errorf("restore access: %w", err)
+	for _, step := range []struct {
+		what    string
+		changes []entitlement.Change
+		do      func(context.Context, pgx.Tx, []entitlement.Change) error
+	}{
+		{"restore access", restored, s.grants.RestoreTx},
+		{"end access", ended, s.grants.RevokeTx},
+		{"freeze access", frozen, s.grants.FreezeTx},
+		{"thaw access", thawed, s.grants.ThawTx},
+	} {
+		if len(step.changes) == 0 {
+			continue
 		}
-	}
-	if len(ended) > 0 {
-		if err := s.grants.RevokeTx(ctx, tx, ended); err != nil {
-			return fmt.Errorf("end access: %w", err)
+		if err := step.do(ctx, tx, step.changes); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
 	return nil

@@ -105,7 +105,7 @@ func (s *Settler) ApplyTx(ctx context.Context, tx pgx.Tx, obs []payment.Observat
 // ReconsiderTx derives a locked order again after the caller changed its facts
 // (a refund request), and brings about the difference to before.
 func (s *Settler) ReconsiderTx(ctx context.Context, tx pgx.Tx, f *order.Facts, before order.Derived, delta *order.Delta, cause order.Cause) error {
-	return s.effect(ctx, tx, []*plan{{facts: f, before: before, delta: delta, cause: cause, last: cause.ID}})
+	return s.effect(ctx, tx, []*plan{{facts: f, before: before, delta: delta, cause: cause}})
 }
 
 // plan is the work on one locked order.
@@ -115,7 +115,7 @@ type plan struct {
 	delta  *order.Delta
 	after  order.Derived
 	cause  order.Cause
-	last   uuid.UUID // the observation that a decision names
+	last   uuid.UUID // the observation that was learned last
 }
 
 func (p *plan) learn(o payment.Observation) {
@@ -171,12 +171,12 @@ func (s *Settler) resolve(ctx context.Context, tx pgx.Tx, obs []payment.Observat
 		orderID := byAttempt[o.AttemptID]
 		owner := byPayment[paymentKey(o)]
 		switch {
-		case o.Kind == payment.KindRefund && owner != uuid.Nil:
+		case ofPayment(o.Kind) && owner != uuid.Nil:
 			found[owner] = append(found[owner], o)
-		case o.Kind == payment.KindRefund:
+		case ofPayment(o.Kind):
 			answer(o, payment.Outcome{
 				Verdict: payment.Retry, Missing: o.PaymentID,
-				Note: "refund " + o.RefundID + " is of payment " + o.PaymentID + ", which is not known yet",
+				Note: string(o.Kind) + " " + cmp.Or(o.RefundID, o.DisputeID) + " is of payment " + o.PaymentID + ", which is not known yet",
 			})
 		case o.AttemptID == uuid.Nil:
 			answer(o, payment.Outcome{Verdict: payment.Ignored, Note: "the object carries no id of ours"})
@@ -186,7 +186,7 @@ func (s *Settler) resolve(ctx context.Context, tx pgx.Tx, obs []payment.Observat
 			found[orderID] = append(found[orderID], o)
 		}
 	}
-	// Payments before their refunds, whatever order the rows came in.
+	// Payments before what happened to them, whatever order the rows came in.
 	for _, os := range found {
 		slices.SortStableFunc(os, func(a, b payment.Observation) int { return cmp.Compare(precedence(a), precedence(b)) })
 	}
@@ -209,11 +209,17 @@ func (s *Settler) strangers(found map[uuid.UUID][]payment.Observation, byPayment
 // kindStranger marks, inside this package, a payment seen under a second order.
 const kindStranger payment.Kind = "stranger"
 
+// ofPayment reports whether such a fact finds its order by the payment that it
+// names.
+func ofPayment(k payment.Kind) bool {
+	return k == payment.KindRefund || k == payment.KindDispute || k == payment.KindDisputeMoney
+}
+
 func precedence(o payment.Observation) int {
-	switch o.Kind {
-	case payment.KindAttempt:
+	switch {
+	case o.Kind == payment.KindAttempt:
 		return 0
-	case payment.KindRefund:
+	case ofPayment(o.Kind):
 		return 2
 	}
 	return 1
@@ -238,6 +244,11 @@ func (p *plan) forget(o payment.Observation) {
 	for i := range p.facts.Attempts {
 		if a := &p.facts.Attempts[i]; a.ID == o.AttemptID && o.Kind == payment.KindAttempt {
 			a.Status = ""
+		}
+	}
+	for i := range p.facts.Disputes {
+		if q := &p.facts.Disputes[i]; q.ID == o.DisputeID && o.Kind == payment.KindDispute {
+			q.Status, q.Seq = "", 0
 		}
 	}
 }
@@ -300,7 +311,7 @@ func (s *Settler) decide(ctx context.Context, tx pgx.Tx, p *plan) error {
 		if !ok {
 			verdict = order.LateRefund
 		}
-		p.facts.Decide(order.DecideLate, verdict, p.last, p.delta)
+		p.facts.DecideBy(order.DecideLate, verdict, p.cause, p.delta)
 		p.after = order.Derive(p.facts)
 	}
 	if len(p.after.Choose) > 0 {
@@ -308,7 +319,7 @@ func (s *Settler) decide(ctx context.Context, tx pgx.Tx, p *plan) error {
 		if p.before.Kept != nil {
 			kept = p.before.Kept.Key
 		}
-		p.facts.Decide(order.DecideKept, kept.String(), p.last, p.delta)
+		p.facts.DecideBy(order.DecideKept, kept.String(), p.cause, p.delta)
 		p.after = order.Derive(p.facts)
 	}
 	return nil
@@ -364,7 +375,7 @@ func (s *Settler) post(ctx context.Context, tx pgx.Tx, work []*plan) error {
 			entries = append(entries, ledger.Entry{
 				Key: e.Key, Kind: ledger.Kind(e.Kind), OrderID: o.ID, CreatorID: o.CreatorID,
 				Provider: e.Payment.Provider, Account: e.Payment.Account, Currency: e.Currency, Gross: e.Gross,
-				OrderGross: o.Gross, OrderNet: o.Net(), Undoes: e.Undoes, CauseKind: order.CauseInbox, CauseID: e.InboxID,
+				OrderGross: o.Gross, OrderNet: o.Net(), Undoes: e.Undoes, Dispute: e.Dispute, CauseKind: order.CauseInbox, CauseID: e.InboxID,
 			})
 		}
 	}
@@ -404,7 +415,7 @@ func (s *Settler) postAlone(ctx context.Context, tx pgx.Tx, p *plan, entries []l
 		entries = slices.DeleteFunc(entries, func(e ledger.Entry) bool { return e.Key == wrong.Key || e.Undoes == wrong.Key })
 		// Too much given back is what the facts say themselves, and may pass.
 		if !errors.Is(err, ledger.ErrExceeds) || len(p.after.Reviews) == 0 {
-			p.facts.Decide(order.DecideReview+"ledger:"+wrong.Key, "the ledger refused an entry: "+wrong.Error(), p.last, p.delta)
+			p.facts.DecideBy(order.DecideReview+"ledger:"+wrong.Key, "the ledger refused an entry: "+wrong.Error(), p.cause, p.delta)
 			p.after = order.Derive(p.facts)
 		}
 	}

@@ -168,7 +168,7 @@ func TestInvariantsGoRed(t *testing.T) {
 		{"paid by a failed payment", "I2", `UPDATE payments SET status = 'failed' WHERE payment_id = 'pi_1'`},
 		{"sold twice", "I2", anEntry(nobody, "sale:stripe:main:pi_x", "sale", order, fact, 500, `('clearing', 500), ('pending', -500)`)},
 		{"sold and not paid", "I2", `UPDATE orders SET paid_at = NULL` + fmt.Sprintf(where, uid(order))},
-		{"a second payment kept", "I2", `INSERT INTO payments SELECT provider, account, 'pi_3', order_id, attempt_id, status, amount, currency, inbox_id FROM payments WHERE payment_id = 'pi_1'`},
+		{"a second payment kept", "I2", `INSERT INTO payments SELECT provider, account, 'pi_3', order_id, attempt_id, status, amount, currency, fee, inbox_id FROM payments WHERE payment_id = 'pi_1'`},
 		{"an excess kept", "I2", `UPDATE payments SET amount = 600 WHERE payment_id = 'pi_1'`},
 		{"a surplus asked back twice", "I2", `INSERT INTO refund_requests (id, order_id, provider, account, payment_id, amount, currency, kind, cause_kind, cause_id)
 		  SELECT gen_random_uuid(), order_id, provider, account, payment_id, 1, currency, 'surplus', 'inbox', inbox_id FROM payments, generate_series(1, 2) WHERE payment_id = 'pi_1'`},

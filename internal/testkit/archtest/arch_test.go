@@ -197,7 +197,7 @@ var owners = map[string][]string{
 	"catalog":     {"events", "price_bundles", "photos"},
 	"media":       {"blobs"},
 	"payment":     {"inbox", "webhook_samples"},
-	"order":       {"orders", "order_lines", "reservations", "open_orders", "attempts", "payments", "refund_requests", "refunds", "decisions", "order_history", "order_claims"},
+	"order":       {"orders", "order_lines", "reservations", "open_orders", "attempts", "payments", "refund_requests", "refunds", "open_refunds", "disputes", "dispute_movements", "decisions", "order_history", "order_claims"},
 	"entitlement": {"entitlements"},
 	"ledger":      {"ledger_accounts", "ledger_entries", "ledger_postings", "wallets"},
 	"outbox":      {"messages"},

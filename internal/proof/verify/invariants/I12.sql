@@ -2,6 +2,12 @@
 -- names why: an inbox row that was verified and applied, an audited action, or a
 -- buyer's claim of what was bought as a guest.
 WITH cause AS (
+  SELECT 'dispute ' || dispute_id AS what, 'inbox' AS kind, inbox_id AS id FROM disputes
+  UNION ALL
+  SELECT 'disputed money ' || movement_id, 'inbox', inbox_id FROM dispute_movements
+  UNION ALL
+  SELECT 'decision ' || subject || ' of order ' || order_id, cause_kind, cause_id FROM decisions WHERE cause_kind IN ('inbox', 'audit')
+  UNION ALL
   SELECT 'grant ' || id AS what, 'inbox' AS kind, inbox_id AS id FROM entitlements
   UNION ALL
   SELECT 'change of grant ' || id, changed_kind, changed_id FROM entitlements

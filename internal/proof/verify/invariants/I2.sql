@@ -1,6 +1,6 @@
 -- I2: a provider's payment belongs to one order, a paid order has exactly one
--- payment that bought it, money that bought nothing is asked back once, and no
--- more is asked back than was taken or sold. A refund stands once, for one request.
+-- payment that bought it, money that bought nothing is asked back by itself once,
+-- and no more is asked back than was taken or sold. A refund stands once, for one request.
 WITH pay AS (
   SELECT p.order_id, p.provider, p.account, p.payment_id, p.amount, p.currency,
          p.provider || ':' || p.account || ':' || p.payment_id AS key,
@@ -9,7 +9,7 @@ WITH pay AS (
 ), sold AS (
   SELECT e.order_id, e.key FROM ledger_entries e WHERE e.kind = 'sale'
 ), request AS (
-  SELECT q.id, q.order_id, q.provider, q.account, q.payment_id, q.amount, q.kind,
+  SELECT q.id, q.order_id, q.provider, q.account, q.payment_id, q.amount, q.kind, q.cause_kind,
          q.state <> 'rejected' AND NOT EXISTS (
            SELECT FROM refunds r WHERE r.request_id = q.id AND r.status IN ('failed', 'canceled')) AS active
   FROM refund_requests q
@@ -23,9 +23,12 @@ WITH pay AS (
          EXISTS (SELECT FROM sold s WHERE s.order_id = p.order_id AND s.key = 'sale:' || p.key) AS kept,
          coalesce(b.amount, 0) AS back,
          (SELECT count(*) FROM request q WHERE (q.provider, q.account, q.payment_id) = (p.provider, p.account, p.payment_id)
-            AND q.kind IN ('surplus', 'late')) AS surpluses,
+            AND q.kind IN ('surplus', 'late') AND q.cause_kind = 'inbox') AS surpluses,
          (SELECT count(*) FROM request q WHERE (q.provider, q.account, q.payment_id) = (p.provider, p.account, p.payment_id)
-            AND q.kind = 'excess') AS excesses,
+            AND q.kind = 'excess' AND q.cause_kind = 'inbox') AS excesses,
+         -- While a payment is disputed nobody asks, and what a dispute took is gone.
+         EXISTS (SELECT FROM disputes d WHERE (d.provider, d.account, d.payment_id) = (p.provider, p.account, p.payment_id)
+            AND (d.status = 'open' OR d.status = 'closed' AND d.outcome NOT IN ('won', 'prevented'))) AS disputed,
          (SELECT coalesce(sum(q.amount), 0) FROM request q WHERE (q.provider, q.account, q.payment_id) = (p.provider, p.account, p.payment_id)
             AND q.active) AS asked
   FROM pay p JOIN orders o ON o.id = p.order_id
@@ -49,10 +52,10 @@ WITH pay AS (
   WHERE o.paid_at IS NULL AND EXISTS (SELECT FROM sold s WHERE s.order_id = o.id)
   UNION ALL
   SELECT 'surplus ' || key FROM judged
-  WHERE surpluses > 1 OR took AND fits AND NOT kept AND amount > 0 AND surpluses <> 1 AND back < amount
+  WHERE surpluses > 1 OR took AND fits AND NOT kept AND amount > 0 AND surpluses <> 1 AND back < amount AND NOT disputed
   UNION ALL
   SELECT 'excess ' || key FROM judged
-  WHERE excesses > 1 OR took AND fits AND kept AND amount > gross AND excesses <> 1 AND back = 0
+  WHERE excesses > 1 OR took AND fits AND kept AND amount > gross AND excesses <> 1 AND back = 0 AND NOT disputed
   UNION ALL
   SELECT 'more asked back than taken ' || key FROM judged WHERE asked + back > amount
   UNION ALL

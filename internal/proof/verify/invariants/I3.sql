@@ -1,4 +1,4 @@
--- I3: each line that was paid for (or is free) and is not given back has a grant
+-- I3: each line that was paid for (or is free) and is not given back or lost has a grant
 -- that is live, frozen or shadowed, and nothing else has; one live grant per
 -- buyer and thing, one grant ever per line; no photograph is granted while a
 -- whole-event grant of another of the buyer's orders is live.
@@ -9,6 +9,16 @@ WITH asked AS (
     SELECT FROM refunds r WHERE r.request_id = q.id AND r.status IN ('failed', 'canceled'))
 ), ended AS (
   SELECT unnest(line_ids) AS line_id FROM asked
+  UNION ALL
+  -- A person said which lines a refund begun at the provider has ended.
+  SELECT l.id FROM decisions d
+  JOIN refunds r ON r.order_id = d.order_id AND d.subject = 'ended:' || r.provider || ':' || r.account || ':' || r.refund_id
+    AND r.request_id IS NULL AND r.status NOT IN ('failed', 'canceled')
+  JOIN order_lines l ON l.order_id = d.order_id AND strpos(d.value, l.id::text) > 0
+), lost AS (
+  SELECT q.order_id FROM disputes q
+  JOIN ledger_entries e ON e.order_id = q.order_id AND e.kind = 'sale' AND e.key = 'sale:' || q.provider || ':' || q.account || ':' || q.payment_id
+  WHERE q.status = 'closed' AND q.outcome NOT IN ('won', 'prevented')
 ), gone AS (
   -- Somebody gave money back at the provider, without saying for which lines, and
   -- with what was asked back here it is the whole price.
@@ -20,6 +30,7 @@ WITH asked AS (
 ), paid AS (
   SELECT l.id, NOT EXISTS (SELECT FROM decisions d WHERE d.order_id = l.order_id AND d.subject = 'line:' || l.id)
            AND NOT EXISTS (SELECT FROM ended e WHERE e.line_id = l.id)
+           AND NOT EXISTS (SELECT FROM lost x WHERE x.order_id = l.order_id)
            AND NOT EXISTS (SELECT FROM gone g WHERE g.id = l.order_id) AS wanted
   FROM order_lines l JOIN orders o ON o.id = l.order_id
   WHERE o.paid_at IS NOT NULL
@@ -32,6 +43,13 @@ WITH asked AS (
   UNION ALL
   SELECT 'grant of no paid line ' || s.id FROM stands s
   WHERE NOT EXISTS (SELECT FROM paid p WHERE p.id = s.line_id AND p.wanted)
+  UNION ALL
+  -- Access is frozen while the payment that bought it is disputed, and only then.
+  SELECT 'frozen ' || (e.frozen_at IS NOT NULL) || ' ' || e.id FROM entitlements e
+  WHERE e.revoked_at IS NULL AND (e.frozen_at IS NOT NULL) <> EXISTS (
+    SELECT FROM disputes q JOIN ledger_entries s ON s.order_id = q.order_id AND s.kind = 'sale'
+      AND s.key = 'sale:' || q.provider || ':' || q.account || ':' || q.payment_id
+    WHERE q.order_id = e.order_id AND q.status = 'open')
   UNION ALL
   SELECT 'line granted twice ' || line_id FROM entitlements GROUP BY line_id HAVING count(*) > 1
   UNION ALL

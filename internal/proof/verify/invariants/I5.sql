@@ -1,5 +1,5 @@
--- I5: after quiesce every inbox row is terminal; each payment and refund is
--- posted exactly once, over its own amount, and each paid order has exactly one
+-- I5: after quiesce every inbox row is terminal; each payment, refund and movement
+-- of disputed money is posted exactly once, over its own amount, and each paid order has exactly one
 -- receipt. On a running installation rows on their way are I9's to judge.
 WITH pay AS (
   SELECT p.order_id, p.amount, o.gross, p.provider || ':' || p.account || ':' || p.payment_id AS key
@@ -40,6 +40,24 @@ WITH pay AS (
   SELECT 'entry of no refund ' || e.key FROM ledger_entries e
   WHERE e.key ~ '^(undone:)?refund:' AND NOT EXISTS (
     SELECT FROM refund r WHERE r.key = regexp_replace(e.key, '^(undone:)?refund:', ''))
+  UNION ALL
+  -- What comes back waits until it is known what was taken.
+  SELECT 'movement ' || m.movement_id || ' of dispute ' || m.dispute_id FROM dispute_movements m
+  JOIN payments p ON (p.provider, p.account, p.payment_id) = (m.provider, m.account, m.payment_id) AND p.status IN ('succeeded', 'reversed')
+  JOIN disputes q ON (q.provider, q.account, q.dispute_id) = (m.provider, m.account, m.dispute_id),
+    LATERAL (SELECT coalesce(sum(e.gross), 0) AS gross, count(*) AS times FROM ledger_entries e
+             WHERE e.key = 'dispute:' || m.provider || ':' || m.account || ':' || m.dispute_id ||
+                           CASE m.status WHEN 'fee' THEN ':fee:' ELSE ':money:' END || m.movement_id) once
+  WHERE (once.times <> 1 OR once.gross <> m.amount) AND NOT (m.status = 'reinstated' AND once.times = 0)
+  UNION ALL
+  SELECT 'entry of no movement ' || e.key FROM ledger_entries e
+  WHERE e.kind IN ('dispute_withdrawn', 'dispute_reinstated', 'surplus_withdrawn', 'surplus_reinstated') AND NOT EXISTS (
+    SELECT FROM dispute_movements m
+    WHERE e.key = 'dispute:' || m.provider || ':' || m.account || ':' || m.dispute_id || ':money:' || m.movement_id)
+  UNION ALL
+  SELECT 'fee of payment ' || p.payment_id FROM payments p
+  WHERE p.fee > 0 AND p.status IN ('succeeded', 'reversed') AND (
+    SELECT coalesce(sum(e.gross), 0) FROM ledger_entries e WHERE e.key = 'fee:' || p.provider || ':' || p.account || ':' || p.payment_id) <> p.fee
   UNION ALL
   SELECT 'receipt of order ' || o.id FROM orders o
   WHERE (SELECT count(*) FROM messages m WHERE m.order_id = o.id AND m.kind = 'receipt')

@@ -7,7 +7,8 @@ WITH limits (state, longest, afterwards) AS (VALUES
   ('order created',          interval '10 minutes', 'swept after 2 minutes: the page is found with the same key and closed'),
   ('order awaiting_payment', interval '24 hours',   'counted from the end of its page: the poller closes it'),
   ('order processing',       interval '30 days',    'money on its way never expires; then an operator decides'),
-  ('refund pending',         interval '10 days',    'asked for or on its way at the provider; then an operator decides'),
+  ('refund pending',         interval '11 days',    'on its way at the provider for 10 days: an operator decides'),
+  ('refund asked',           interval '2 days',     'asked for and not answered for a day: an operator decides'),
   ('photo processing',       interval '5 minutes',  'development is asked for again'),
   ('message sending',        interval '10 minutes', 'sent again once, with the same Message-ID')
 ), machines AS (
@@ -23,9 +24,12 @@ WITH limits (state, longest, afterwards) AS (VALUES
   FROM orders o LEFT JOIN attempts a ON a.order_id = o.id
   GROUP BY o.id
   UNION ALL
-  SELECT CASE WHEN q.state = 'requested' OR EXISTS (SELECT FROM refunds r WHERE r.request_id = q.id AND r.status = 'pending')
-           THEN 'refund pending' ELSE 'refund ended' END, 'refund request ' || q.id, q.created_at
-  FROM refund_requests q
+  -- What is in the hands of a person is waited for.
+  SELECT CASE WHEN q.state = 'requested' AND o.state <> 'review' THEN 'refund asked' ELSE 'refund ended' END, 'refund request ' || q.id, q.created_at
+  FROM refund_requests q JOIN orders o ON o.id = q.order_id
+  UNION ALL
+  SELECT CASE WHEN r.status = 'pending' AND o.state <> 'review' THEN 'refund pending' ELSE 'refund ended' END, 'refund ' || r.refund_id, r.created_at
+  FROM refunds r JOIN orders o ON o.id = r.order_id
   UNION ALL
   SELECT 'photo ' || p.state, 'photo ' || p.id, p.queued_at FROM photos p WHERE p.deleted_at IS NULL
   UNION ALL

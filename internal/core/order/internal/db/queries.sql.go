@@ -195,6 +195,54 @@ func (q *Queries) ClaimOrders(ctx context.Context, db DBTX, arg ClaimOrdersParam
 	return result.RowsAffected(), nil
 }
 
+const claimRefunds = `-- name: ClaimRefunds :many
+UPDATE open_refunds o SET checks = o.checks + 1, next_check_at = app_now() + make_interval(secs => ($1::float8[])[least(o.checks + 1, cardinality($1::float8[]))])
+FROM (SELECT c.provider, c.account, c.payment_id FROM open_refunds c WHERE c.next_check_at <= app_now()
+      ORDER BY c.next_check_at LIMIT $2 FOR UPDATE SKIP LOCKED) due
+WHERE o.provider = due.provider AND o.account = due.account AND o.payment_id = due.payment_id
+RETURNING o.provider, o.account, o.payment_id, o.order_id
+`
+
+type ClaimRefundsParams struct {
+	Waits []float64
+	Max   int32
+}
+
+type ClaimRefundsRow struct {
+	Provider  string
+	Account   string
+	PaymentID string
+	OrderID   uuid.UUID
+}
+
+// Claims payments whose refunds are to be looked at, each once: index
+// open_refunds_due, SKIP LOCKED, and the next time is set in the claim, so that a
+// crash only delays.
+func (q *Queries) ClaimRefunds(ctx context.Context, db DBTX, arg ClaimRefundsParams) ([]ClaimRefundsRow, error) {
+	rows, err := db.Query(ctx, claimRefunds, arg.Waits, arg.Max)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimRefundsRow
+	for rows.Next() {
+		var i ClaimRefundsRow
+		if err := rows.Scan(
+			&i.Provider,
+			&i.Account,
+			&i.PaymentID,
+			&i.OrderID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const decisionsOf = `-- name: DecisionsOf :many
 SELECT order_id, subject, value FROM decisions WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, subject
 `
@@ -215,6 +263,58 @@ func (q *Queries) DecisionsOf(ctx context.Context, db DBTX, ids []uuid.UUID) ([]
 	for rows.Next() {
 		var i DecisionsOfRow
 		if err := rows.Scan(&i.OrderID, &i.Subject, &i.Value); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const disputesOf = `-- name: DisputesOf :many
+SELECT provider, account, dispute_id, order_id, payment_id, status, outcome, amount, currency, seq, inbox_id
+FROM disputes WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, provider, account, dispute_id
+`
+
+type DisputesOfRow struct {
+	Provider  string
+	Account   string
+	DisputeID string
+	OrderID   uuid.UUID
+	PaymentID string
+	Status    string
+	Outcome   string
+	Amount    int64
+	Currency  string
+	Seq       int64
+	InboxID   uuid.UUID
+}
+
+// Index disputes_order.
+func (q *Queries) DisputesOf(ctx context.Context, db DBTX, ids []uuid.UUID) ([]DisputesOfRow, error) {
+	rows, err := db.Query(ctx, disputesOf, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DisputesOfRow
+	for rows.Next() {
+		var i DisputesOfRow
+		if err := rows.Scan(
+			&i.Provider,
+			&i.Account,
+			&i.DisputeID,
+			&i.OrderID,
+			&i.PaymentID,
+			&i.Status,
+			&i.Outcome,
+			&i.Amount,
+			&i.Currency,
+			&i.Seq,
+			&i.InboxID,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -277,7 +377,7 @@ func (q *Queries) GetOrder(ctx context.Context, db DBTX, id uuid.UUID) (GetOrder
 }
 
 const getRequest = `-- name: GetRequest :one
-SELECT id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id, state, note
+SELECT id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id, state, note, sent_at
 FROM refund_requests WHERE id = $1
 `
 
@@ -295,6 +395,7 @@ type GetRequestRow struct {
 	CauseID   uuid.UUID
 	State     string
 	Note      string
+	SentAt    *time.Time
 }
 
 func (q *Queries) GetRequest(ctx context.Context, db DBTX, id uuid.UUID) (GetRequestRow, error) {
@@ -314,6 +415,7 @@ func (q *Queries) GetRequest(ctx context.Context, db DBTX, id uuid.UUID) (GetReq
 		&i.CauseID,
 		&i.State,
 		&i.Note,
+		&i.SentAt,
 	)
 	return i, err
 }
@@ -342,19 +444,20 @@ func (q *Queries) InsertAttempt(ctx context.Context, db DBTX, arg InsertAttemptP
 }
 
 const insertDecisions = `-- name: InsertDecisions :execrows
-INSERT INTO decisions (order_id, subject, value, inbox_id)
-SELECT u.order_id, u.subject, u.value, u.inbox_id
+INSERT INTO decisions (order_id, subject, value, cause_kind, cause_id)
+SELECT u.order_id, u.subject, u.value, u.cause_kind, u.cause_id
 FROM (SELECT unnest($1::uuid[]) AS order_id, unnest($2::text[]) AS subject, unnest($3::text[]) AS value,
-             unnest($4::uuid[]) AS inbox_id) u
+             unnest($4::text[]) AS cause_kind, unnest($5::uuid[]) AS cause_id) u
 ORDER BY u.order_id, u.subject
 ON CONFLICT DO NOTHING
 `
 
 type InsertDecisionsParams struct {
-	OrderIds []uuid.UUID
-	Subjects []string
-	Values   []string
-	InboxIds []uuid.UUID
+	OrderIds   []uuid.UUID
+	Subjects   []string
+	Values     []string
+	CauseKinds []string
+	CauseIds   []uuid.UUID
 }
 
 // uq_decision: decided once.
@@ -363,6 +466,53 @@ func (q *Queries) InsertDecisions(ctx context.Context, db DBTX, arg InsertDecisi
 		arg.OrderIds,
 		arg.Subjects,
 		arg.Values,
+		arg.CauseKinds,
+		arg.CauseIds,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const insertDisputes = `-- name: InsertDisputes :execrows
+INSERT INTO disputes (provider, account, dispute_id, order_id, payment_id, status, outcome, amount, currency, seq, inbox_id)
+SELECT u.provider, u.account, u.dispute_id, u.order_id, u.payment_id, u.status, u.outcome, u.amount, u.currency, u.seq, u.inbox_id
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS dispute_id,
+             unnest($4::uuid[]) AS order_id, unnest($5::text[]) AS payment_id, unnest($6::text[]) AS status,
+             unnest($7::text[]) AS outcome, unnest($8::bigint[]) AS amount, unnest($9::text[]) AS currency,
+             unnest($10::bigint[]) AS seq, unnest($11::uuid[]) AS inbox_id) u
+ORDER BY u.provider, u.account, u.dispute_id
+ON CONFLICT DO NOTHING
+`
+
+type InsertDisputesParams struct {
+	Providers  []string
+	Accounts   []string
+	DisputeIds []string
+	OrderIds   []uuid.UUID
+	PaymentIds []string
+	Statuses   []string
+	Outcomes   []string
+	Amounts    []int64
+	Currencies []string
+	Seqs       []int64
+	InboxIds   []uuid.UUID
+}
+
+// uq_dispute.
+func (q *Queries) InsertDisputes(ctx context.Context, db DBTX, arg InsertDisputesParams) (int64, error) {
+	result, err := db.Exec(ctx, insertDisputes,
+		arg.Providers,
+		arg.Accounts,
+		arg.DisputeIds,
+		arg.OrderIds,
+		arg.PaymentIds,
+		arg.Statuses,
+		arg.Outcomes,
+		arg.Amounts,
+		arg.Currencies,
+		arg.Seqs,
 		arg.InboxIds,
 	)
 	if err != nil {
@@ -429,6 +579,50 @@ func (q *Queries) InsertLines(ctx context.Context, db DBTX, arg InsertLinesParam
 	return err
 }
 
+const insertMovements = `-- name: InsertMovements :execrows
+INSERT INTO dispute_movements (provider, account, dispute_id, movement_id, order_id, payment_id, status, amount, currency, inbox_id)
+SELECT u.provider, u.account, u.dispute_id, u.movement_id, u.order_id, u.payment_id, u.status, u.amount, u.currency, u.inbox_id
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS dispute_id,
+             unnest($4::text[]) AS movement_id, unnest($5::uuid[]) AS order_id, unnest($6::text[]) AS payment_id,
+             unnest($7::text[]) AS status, unnest($8::bigint[]) AS amount, unnest($9::text[]) AS currency,
+             unnest($10::uuid[]) AS inbox_id) u
+ORDER BY u.provider, u.account, u.dispute_id, u.movement_id
+ON CONFLICT DO NOTHING
+`
+
+type InsertMovementsParams struct {
+	Providers   []string
+	Accounts    []string
+	DisputeIds  []string
+	MovementIds []string
+	OrderIds    []uuid.UUID
+	PaymentIds  []string
+	Statuses    []string
+	Amounts     []int64
+	Currencies  []string
+	InboxIds    []uuid.UUID
+}
+
+// uq_dispute_movement: each movement happens once.
+func (q *Queries) InsertMovements(ctx context.Context, db DBTX, arg InsertMovementsParams) (int64, error) {
+	result, err := db.Exec(ctx, insertMovements,
+		arg.Providers,
+		arg.Accounts,
+		arg.DisputeIds,
+		arg.MovementIds,
+		arg.OrderIds,
+		arg.PaymentIds,
+		arg.Statuses,
+		arg.Amounts,
+		arg.Currencies,
+		arg.InboxIds,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const insertOrder = `-- name: InsertOrder :exec
 INSERT INTO orders (id, event_id, creator_id, buyer_account, buyer_guest, email, currency, gross, commission, cart)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -491,11 +685,12 @@ func (q *Queries) InsertOrderClaims(ctx context.Context, db DBTX, arg InsertOrde
 }
 
 const insertPayments = `-- name: InsertPayments :many
-INSERT INTO payments (provider, account, payment_id, order_id, attempt_id, status, amount, currency, inbox_id)
-SELECT u.provider, u.account, u.payment_id, u.order_id, u.attempt_id, u.status, u.amount, u.currency, u.inbox_id
+INSERT INTO payments (provider, account, payment_id, order_id, attempt_id, status, amount, currency, fee, inbox_id)
+SELECT u.provider, u.account, u.payment_id, u.order_id, u.attempt_id, u.status, u.amount, u.currency, u.fee, u.inbox_id
 FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS payment_id,
              unnest($4::uuid[]) AS order_id, unnest($5::uuid[]) AS attempt_id, unnest($6::text[]) AS status,
-             unnest($7::bigint[]) AS amount, unnest($8::text[]) AS currency, unnest($9::uuid[]) AS inbox_id) u
+             unnest($7::bigint[]) AS amount, unnest($8::text[]) AS currency, unnest($9::bigint[]) AS fee,
+             unnest($10::uuid[]) AS inbox_id) u
 ORDER BY u.provider, u.account, u.payment_id
 ON CONFLICT DO NOTHING
 RETURNING provider, account, payment_id
@@ -510,6 +705,7 @@ type InsertPaymentsParams struct {
 	Statuses   []string
 	Amounts    []int64
 	Currencies []string
+	Fees       []int64
 	InboxIds   []uuid.UUID
 }
 
@@ -530,6 +726,7 @@ func (q *Queries) InsertPayments(ctx context.Context, db DBTX, arg InsertPayment
 		arg.Statuses,
 		arg.Amounts,
 		arg.Currencies,
+		arg.Fees,
 		arg.InboxIds,
 	)
 	if err != nil {
@@ -809,6 +1006,56 @@ func (q *Queries) MoveReservations(ctx context.Context, db DBTX, arg MoveReserva
 	return err
 }
 
+const movementsOf = `-- name: MovementsOf :many
+SELECT provider, account, dispute_id, movement_id, order_id, payment_id, status, amount, currency, inbox_id
+FROM dispute_movements WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, provider, account, dispute_id, movement_id
+`
+
+type MovementsOfRow struct {
+	Provider   string
+	Account    string
+	DisputeID  string
+	MovementID string
+	OrderID    uuid.UUID
+	PaymentID  string
+	Status     string
+	Amount     int64
+	Currency   string
+	InboxID    uuid.UUID
+}
+
+// Index dispute_movements_order.
+func (q *Queries) MovementsOf(ctx context.Context, db DBTX, ids []uuid.UUID) ([]MovementsOfRow, error) {
+	rows, err := db.Query(ctx, movementsOf, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []MovementsOfRow
+	for rows.Next() {
+		var i MovementsOfRow
+		if err := rows.Scan(
+			&i.Provider,
+			&i.Account,
+			&i.DisputeID,
+			&i.MovementID,
+			&i.OrderID,
+			&i.PaymentID,
+			&i.Status,
+			&i.Amount,
+			&i.Currency,
+			&i.InboxID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ordersOfAttempts = `-- name: OrdersOfAttempts :many
 SELECT id, order_id FROM attempts WHERE id = ANY($1::uuid[])
 `
@@ -1006,6 +1253,53 @@ func (q *Queries) OrdersOfPayments(ctx context.Context, db DBTX, arg OrdersOfPay
 	return items, nil
 }
 
+const overdueRefunds = `-- name: OverdueRefunds :many
+SELECT q.order_id, ('overdue:request:' || q.id)::text AS subject
+FROM open_refunds w JOIN refund_requests q ON (q.provider, q.account, q.payment_id) = (w.provider, w.account, w.payment_id)
+WHERE q.state = 'requested' AND q.created_at < app_now() - make_interval(secs => $2::float8)
+  AND NOT EXISTS (SELECT FROM decisions d WHERE d.order_id = q.order_id AND d.subject = 'review:overdue:request:' || q.id)
+UNION ALL
+SELECT r.order_id, ('overdue:refund:' || r.provider || ':' || r.account || ':' || r.refund_id)::text
+FROM open_refunds w JOIN refunds r ON (r.provider, r.account, r.payment_id, r.order_id) = (w.provider, w.account, w.payment_id, w.order_id)
+WHERE r.status = 'pending' AND r.created_at < app_now() - make_interval(secs => $3::float8)
+  AND NOT EXISTS (SELECT FROM decisions d WHERE d.order_id = r.order_id
+                    AND d.subject = 'review:overdue:refund:' || r.provider || ':' || r.account || ':' || r.refund_id)
+LIMIT $1
+`
+
+type OverdueRefundsParams struct {
+	Max            int32
+	UnknownSeconds float64
+	PendingSeconds float64
+}
+
+type OverdueRefundsRow struct {
+	OrderID uuid.UUID
+	Subject string
+}
+
+// What of the watched refunds is overdue: sent or waiting for too long without an
+// answer, or on its way for too long. What was said before is left out.
+func (q *Queries) OverdueRefunds(ctx context.Context, db DBTX, arg OverdueRefundsParams) ([]OverdueRefundsRow, error) {
+	rows, err := db.Query(ctx, overdueRefunds, arg.Max, arg.UnknownSeconds, arg.PendingSeconds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OverdueRefundsRow
+	for rows.Next() {
+		var i OverdueRefundsRow
+		if err := rows.Scan(&i.OrderID, &i.Subject); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const overlappingOrders = `-- name: OverlappingOrders :many
 SELECT DISTINCT r.order_id FROM reservations r
 WHERE r.buyer_id = $1 AND r.event_id = $2 AND r.released_at IS NULL
@@ -1047,7 +1341,7 @@ func (q *Queries) OverlappingOrders(ctx context.Context, db DBTX, arg Overlappin
 }
 
 const paymentsOf = `-- name: PaymentsOf :many
-SELECT provider, account, payment_id, order_id, attempt_id, status, amount, currency, inbox_id
+SELECT provider, account, payment_id, order_id, attempt_id, status, amount, currency, fee, inbox_id
 FROM payments WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, provider, account, payment_id
 `
 
@@ -1060,6 +1354,7 @@ type PaymentsOfRow struct {
 	Status    string
 	Amount    int64
 	Currency  string
+	Fee       int64
 	InboxID   uuid.UUID
 }
 
@@ -1081,6 +1376,7 @@ func (q *Queries) PaymentsOf(ctx context.Context, db DBTX, ids []uuid.UUID) ([]P
 			&i.Status,
 			&i.Amount,
 			&i.Currency,
+			&i.Fee,
 			&i.InboxID,
 		); err != nil {
 			return nil, err
@@ -1231,8 +1527,19 @@ func (q *Queries) ReleaseReservations(ctx context.Context, db DBTX, ids []uuid.U
 	return err
 }
 
+const requestAge = `-- name: RequestAge :one
+SELECT coalesce(extract(epoch FROM app_now() - sent_at), 0)::float8 AS seconds FROM refund_requests WHERE id = $1
+`
+
+func (q *Queries) RequestAge(ctx context.Context, db DBTX, id uuid.UUID) (float64, error) {
+	row := db.QueryRow(ctx, requestAge, id)
+	var seconds float64
+	err := row.Scan(&seconds)
+	return seconds, err
+}
+
 const requestsOf = `-- name: RequestsOf :many
-SELECT id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id, state, note
+SELECT id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id, state, note, sent_at
 FROM refund_requests WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, id
 `
 
@@ -1250,6 +1557,7 @@ type RequestsOfRow struct {
 	CauseID   uuid.UUID
 	State     string
 	Note      string
+	SentAt    *time.Time
 }
 
 func (q *Queries) RequestsOf(ctx context.Context, db DBTX, ids []uuid.UUID) ([]RequestsOfRow, error) {
@@ -1275,6 +1583,7 @@ func (q *Queries) RequestsOf(ctx context.Context, db DBTX, ids []uuid.UUID) ([]R
 			&i.CauseID,
 			&i.State,
 			&i.Note,
+			&i.SentAt,
 		); err != nil {
 			return nil, err
 		}
@@ -1284,6 +1593,21 @@ func (q *Queries) RequestsOf(ctx context.Context, db DBTX, ids []uuid.UUID) ([]R
 		return nil, err
 	}
 	return items, nil
+}
+
+const sendRequest = `-- name: SendRequest :execrows
+UPDATE refund_requests SET sent_at = app_now(), changed_at = app_now()
+WHERE id = $1 AND state = 'requested' AND sent_at IS NULL
+`
+
+// Claims the first call for a refund: of two jobs one is told that it is the
+// first. Primary key.
+func (q *Queries) SendRequest(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
+	result, err := db.Exec(ctx, sendRequest, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setAttemptPage = `-- name: SetAttemptPage :execrows
@@ -1322,12 +1646,39 @@ func (q *Queries) UncallAttempt(ctx context.Context, db DBTX, id uuid.UUID) erro
 	return err
 }
 
+const unsendRequest = `-- name: UnsendRequest :exec
+UPDATE refund_requests SET sent_at = NULL, changed_at = app_now()
+WHERE id = $1 AND state = 'requested'
+`
+
+// Gives that call back: it was certainly not made.
+func (q *Queries) UnsendRequest(ctx context.Context, db DBTX, id uuid.UUID) error {
+	_, err := db.Exec(ctx, unsendRequest, id)
+	return err
+}
+
 const unwatch = `-- name: Unwatch :exec
 DELETE FROM open_orders WHERE order_id = ANY($1::uuid[])
 `
 
 func (q *Queries) Unwatch(ctx context.Context, db DBTX, ids []uuid.UUID) error {
 	_, err := db.Exec(ctx, unwatch, ids)
+	return err
+}
+
+const unwatchRefunds = `-- name: UnwatchRefunds :exec
+DELETE FROM open_refunds WHERE provider = $1 AND account = $2 AND payment_id = $3
+`
+
+type UnwatchRefundsParams struct {
+	Provider  string
+	Account   string
+	PaymentID string
+}
+
+// Ends the watch of a payment with whose order it is locked.
+func (q *Queries) UnwatchRefunds(ctx context.Context, db DBTX, arg UnwatchRefundsParams) error {
+	_, err := db.Exec(ctx, unwatchRefunds, arg.Provider, arg.Account, arg.PaymentID)
 	return err
 }
 
@@ -1351,11 +1702,50 @@ func (q *Queries) UpdateAttempts(ctx context.Context, db DBTX, arg UpdateAttempt
 	return result.RowsAffected(), nil
 }
 
+const updateDisputes = `-- name: UpdateDisputes :execrows
+UPDATE disputes q SET status = u.status, outcome = u.outcome, amount = u.amount, currency = u.currency, seq = u.seq,
+       inbox_id = u.inbox_id, changed_at = app_now()
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS dispute_id,
+             unnest($4::text[]) AS status, unnest($5::text[]) AS outcome, unnest($6::bigint[]) AS amount,
+             unnest($7::text[]) AS currency, unnest($8::bigint[]) AS seq, unnest($9::uuid[]) AS inbox_id) u
+WHERE q.provider = u.provider AND q.account = u.account AND q.dispute_id = u.dispute_id
+`
+
+type UpdateDisputesParams struct {
+	Providers  []string
+	Accounts   []string
+	DisputeIds []string
+	Statuses   []string
+	Outcomes   []string
+	Amounts    []int64
+	Currencies []string
+	Seqs       []int64
+	InboxIds   []uuid.UUID
+}
+
+func (q *Queries) UpdateDisputes(ctx context.Context, db DBTX, arg UpdateDisputesParams) (int64, error) {
+	result, err := db.Exec(ctx, updateDisputes,
+		arg.Providers,
+		arg.Accounts,
+		arg.DisputeIds,
+		arg.Statuses,
+		arg.Outcomes,
+		arg.Amounts,
+		arg.Currencies,
+		arg.Seqs,
+		arg.InboxIds,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const updatePayments = `-- name: UpdatePayments :execrows
-UPDATE payments p SET status = u.status, amount = u.amount, currency = u.currency, inbox_id = u.inbox_id, changed_at = app_now()
+UPDATE payments p SET status = u.status, amount = u.amount, currency = u.currency, fee = u.fee, inbox_id = u.inbox_id, changed_at = app_now()
 FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS payment_id,
              unnest($4::text[]) AS status, unnest($5::bigint[]) AS amount, unnest($6::text[]) AS currency,
-             unnest($7::uuid[]) AS inbox_id) u
+             unnest($7::bigint[]) AS fee, unnest($8::uuid[]) AS inbox_id) u
 WHERE p.provider = u.provider AND p.account = u.account AND p.payment_id = u.payment_id
 `
 
@@ -1366,6 +1756,7 @@ type UpdatePaymentsParams struct {
 	Statuses   []string
 	Amounts    []int64
 	Currencies []string
+	Fees       []int64
 	InboxIds   []uuid.UUID
 }
 
@@ -1377,6 +1768,7 @@ func (q *Queries) UpdatePayments(ctx context.Context, db DBTX, arg UpdatePayment
 		arg.Statuses,
 		arg.Amounts,
 		arg.Currencies,
+		arg.Fees,
 		arg.InboxIds,
 	)
 	if err != nil {
@@ -1386,18 +1778,20 @@ func (q *Queries) UpdatePayments(ctx context.Context, db DBTX, arg UpdatePayment
 }
 
 const updateRefunds = `-- name: UpdateRefunds :execrows
-UPDATE refunds r SET status = u.status, inbox_id = u.inbox_id, changed_at = app_now()
+UPDATE refunds r SET request_id = nullif(u.request_id, '00000000-0000-0000-0000-000000000000'), status = u.status,
+       inbox_id = u.inbox_id, changed_at = app_now()
 FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS refund_id,
-             unnest($4::text[]) AS status, unnest($5::uuid[]) AS inbox_id) u
+             unnest($4::uuid[]) AS request_id, unnest($5::text[]) AS status, unnest($6::uuid[]) AS inbox_id) u
 WHERE r.provider = u.provider AND r.account = u.account AND r.refund_id = u.refund_id
 `
 
 type UpdateRefundsParams struct {
-	Providers []string
-	Accounts  []string
-	RefundIds []string
-	Statuses  []string
-	InboxIds  []uuid.UUID
+	Providers  []string
+	Accounts   []string
+	RefundIds  []string
+	RequestIds []uuid.UUID
+	Statuses   []string
+	InboxIds   []uuid.UUID
 }
 
 func (q *Queries) UpdateRefunds(ctx context.Context, db DBTX, arg UpdateRefundsParams) (int64, error) {
@@ -1405,6 +1799,7 @@ func (q *Queries) UpdateRefunds(ctx context.Context, db DBTX, arg UpdateRefundsP
 		arg.Providers,
 		arg.Accounts,
 		arg.RefundIds,
+		arg.RequestIds,
 		arg.Statuses,
 		arg.InboxIds,
 	)
@@ -1478,5 +1873,34 @@ type WatchOrderParams struct {
 
 func (q *Queries) WatchOrder(ctx context.Context, db DBTX, arg WatchOrderParams) error {
 	_, err := db.Exec(ctx, watchOrder, arg.OrderID, arg.WaitSeconds)
+	return err
+}
+
+const watchRefunds = `-- name: WatchRefunds :exec
+INSERT INTO open_refunds (provider, account, payment_id, order_id, next_check_at)
+SELECT u.provider, u.account, u.payment_id, u.order_id, app_now() + make_interval(secs => $1::float8)
+FROM (SELECT unnest($2::text[]) AS provider, unnest($3::text[]) AS account, unnest($4::text[]) AS payment_id,
+             unnest($5::uuid[]) AS order_id) u
+ORDER BY u.provider, u.account, u.payment_id
+ON CONFLICT DO NOTHING
+`
+
+type WatchRefundsParams struct {
+	WaitSeconds float64
+	Providers   []string
+	Accounts    []string
+	PaymentIds  []string
+	OrderIds    []uuid.UUID
+}
+
+// Somebody looks after a payment whose refunds are not over.
+func (q *Queries) WatchRefunds(ctx context.Context, db DBTX, arg WatchRefundsParams) error {
+	_, err := db.Exec(ctx, watchRefunds,
+		arg.WaitSeconds,
+		arg.Providers,
+		arg.Accounts,
+		arg.PaymentIds,
+		arg.OrderIds,
+	)
 	return err
 }
