@@ -44,6 +44,7 @@ type Deps struct {
 	Checkout  *checkout.Service
 	Downloads Downloads
 	Refunds   *refund.Service
+	Operating Operating
 }
 
 // registrations are the resources of the API, in the order of its description.
@@ -59,6 +60,8 @@ var registrations = []func(huma.API, Deps){
 	registerCheckouts,
 	registerDownloads,
 	registerRefunds,
+	registerOperatorInbox,
+	registerOperatorOrders,
 }
 
 var errMethod = problem.Define(problem.Invalid, "request.method", "This address does not know that method",

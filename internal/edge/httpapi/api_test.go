@@ -25,9 +25,11 @@ import (
 	"proofroom/internal/core/catalog"
 	"proofroom/internal/core/entitlement"
 	"proofroom/internal/core/media"
+	"proofroom/internal/core/order"
 	"proofroom/internal/edge"
 	"proofroom/internal/edge/httpapi"
 	"proofroom/internal/flow/checkout"
+	"proofroom/internal/flow/inbox"
 	"proofroom/internal/flow/refund"
 	"proofroom/internal/testkit/pgtest"
 )
@@ -92,6 +94,12 @@ func services(pool *pgxpool.Pool) httpapi.Deps {
 		},
 		Checkout: checkout.New(pool, cfg, log, nil, nil),
 		Refunds:  refund.New(pool, log, nil, nil, "money", nil, nil),
+		Operating: httpapi.Operating{
+			Desk: inbox.NewDesk(pool, nil, inbox.NewFetcher(pool, log, nil, func() {}), inbox.NewDrainer(pool, log, nil)),
+			Orders: func(ctx context.Context, f order.Filter) ([]order.Found, error) {
+				return order.Store{}.Search(ctx, pool, f)
+			},
+		},
 	}
 }
 

@@ -98,8 +98,8 @@ func (d *Desk) Preview(ctx context.Context, rowID uuid.UUID) (Effect, error) {
 	if err != nil {
 		return Effect{}, err
 	}
-	if wrong != nil {
-		return Effect{Fails: true, Note: wrong.Error()}, nil
+	if wrong != "" {
+		return Effect{Fails: true, Note: wrong}, nil
 	}
 	a := d.drainer.appliers[e.Applier]
 	if a == nil {
@@ -128,31 +128,38 @@ type undone struct{ effect Effect }
 func (*undone) Error() string { return "inbox: a preview is undone" }
 
 // look returns what a row says: its own facts, or what it points at. wrong is why
-// there are none.
-func (d *Desk) look(ctx context.Context, e payment.Evidence) (facts []payment.Observation, wrong, err error) {
+// there are none that could be applied.
+func (d *Desk) look(ctx context.Context, e payment.Evidence) (facts []payment.Observation, wrong string, err error) {
 	if e.Class != payment.ClassPointer {
-		return e.Facts, e.Unreadable, nil
+		return e.Facts, words(e.Unreadable), nil
 	}
 	p := d.providers.Find(e.Provider, e.Account)
 	if p == nil {
-		return nil, noAccount(e.Provider, e.Account), nil
+		return nil, noAccount(e.Provider, e.Account).Error(), nil
 	}
 	seq, _, err := d.inbox.DrawSeq(ctx, d.pool)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", err
 	}
 	cctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	facts, err = p.Fetch(cctx, payment.Pointer{EventType: e.EventType, ObjectID: e.ObjectID})
 	switch {
 	case ctx.Err() != nil:
-		return nil, nil, ctx.Err()
+		return nil, "", ctx.Err()
 	case errors.Is(err, payment.ErrNotFound):
-		return nil, unknownObject(e.ObjectID), nil
+		return nil, unknownObject(e.ObjectID).Error(), nil
 	case err != nil:
-		return nil, err, nil
+		return nil, words(err), nil
 	}
-	return facts, e.Complete(seq, facts), nil
+	return facts, words(e.Complete(seq, facts)), nil
+}
+
+func words(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // try applies facts and says what that changed.
