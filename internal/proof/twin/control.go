@@ -61,7 +61,7 @@ func (t *Twin) controlRoutes(mux *http.ServeMux) {
 	const at = "/_twin/api"
 	t.moneyRoutes(mux, at)
 	mux.Handle("GET "+at+"/state", handle(func(*http.Request, none) (State, error) { return t.host.View(), nil }))
-	mux.Handle("GET "+at+"/counters", handle(func(*http.Request, none) (Counters, error) { return t.host.View().Counters, nil }))
+	mux.Handle("GET "+at+"/counters", handle(func(*http.Request, none) (Counters, error) { return t.host.Counted(), nil }))
 	mux.Handle("GET "+at+"/events", handle(func(r *http.Request, _ none) ([]EventView, error) {
 		q := r.URL.Query()
 		n, err := limit(q)

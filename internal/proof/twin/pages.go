@@ -63,7 +63,7 @@ func (t *Twin) showControlPage(w http.ResponseWriter, r *http.Request) {
 	}
 	host.Render(w, http.StatusOK, pageTemplates, "control.html", map[string]any{
 		"State": state, "Totals": t.Ledger().Totals, "Pages": pages, "Events": events,
-		"Faults": faults, "Shots": shots, "Routes": routes, "Counters": countersByName(state.Counters),
+		"Disputes": t.disputes(), "Faults": faults, "Shots": shots, "Routes": routes, "Counters": countersByName(state.Counters),
 		"Done": r.URL.Query().Get("done"), "Problem": r.URL.Query().Get("problem"),
 	})
 }
@@ -104,6 +104,10 @@ func (t *Twin) act(ctx context.Context, what string, r *http.Request) (string, e
 	switch what {
 	case "page":
 		return t.actOnPage(ctx, id, r.PostFormValue("action"))
+	case "dispute":
+		to := r.PostFormValue("to")
+		_, err := with(t, "dispute", id, func(p host.Provider) (DisputeView, error) { return p.MoveDispute(id, to, nil) })
+		return "The dispute is " + to + ".", err
 	case "redeliver":
 		times, err := strconv.Atoi(r.PostFormValue("times"))
 		if err != nil {
@@ -157,11 +161,46 @@ func (t *Twin) actOnPage(ctx context.Context, id, action string) (string, error)
 	case "refund":
 		v, err := t.refund(RefundOrder{Ref: id})
 		return "The refund is " + v.Status + ".", err
+	case "dispute", "inquiry":
+		v, err := t.contest(id, action == "inquiry")
+		return "The payment is disputed: " + v.Status + ".", err
 	case "forge":
 		f, err := t.forgeOne(ctx, id)
 		return fmt.Sprintf("The forgery was answered with %d.", f.Status), err
 	}
 	return "", host.BadRequest("there is no action %q", action)
+}
+
+// disputes are all of them, the latest first, with what each can become.
+func (t *Twin) disputes() []contested {
+	t.host.Lock()
+	defer t.host.Unlock()
+	var out []contested
+	for _, p := range t.host.Providers() {
+		for _, d := range p.Disputes() {
+			out = append(out, contested{d, []string{DisputeUnderReview, DisputeWon, DisputeLost, DisputePrevented}})
+			if d.Status == DisputeWarning {
+				out[len(out)-1].Next = []string{DisputeNeedsResponse, DisputeWarningClosed}
+			}
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Created.After(out[j].Created) })
+	return out[:min(len(out), shownPages)]
+}
+
+type contested struct {
+	DisputeView
+	Next []string
+}
+
+// contest disputes the latest payment on a page.
+func (t *Twin) contest(ref string, inquiry bool) (DisputeView, error) {
+	pages := t.host.Pages(PageFilter{Ref: ref})
+	if len(pages) == 0 || len(pages[0].Payments) == 0 {
+		return DisputeView{}, host.Conflict("nothing was paid on %q", ref)
+	}
+	o := DisputeOrder{Payment: pages[0].Payments[len(pages[0].Payments)-1], Warning: inquiry}
+	return with(t, "payment", o.Payment, func(p host.Provider) (DisputeView, error) { return p.OpenDispute(o) })
 }
 
 // forgeOne sends the first forgery that the page's provider knows.

@@ -146,6 +146,17 @@ func TestTheControlPage(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, do("redeliver", url.Values{"id": {events[0].ID}, "times": {"3"}}), "[200 200 200]")
 
+	disputed := w.open(t)
+	w.pay(t, disputed.ID, payCard)
+	require.Contains(t, do("page", url.Values{"id": {disputed.ID}, "action": {"inquiry"}}), "warning")
+	disputes, err := w.control.Disputes(t.Context())
+	require.NoError(t, err)
+	move := func(to string) string { return do("dispute", url.Values{"id": {disputes[0].ID}, "to": {to}}) }
+	require.Contains(t, move("needs_response"), "needs_response")
+	require.Contains(t, move("lost"), "lost")
+	require.Contains(t, move("warning_closed"), "cannot become")
+	require.Contains(t, do("page", url.Values{"id": {w.open(t).ID}, "action": {"dispute"}}), "nothing was paid")
+
 	require.Contains(t, do("faults", url.Values{"seed": {"9"}, "drop": {"0.25"}, "delay": {"0"}}), "set")
 	require.Contains(t, do("faults", url.Values{"seed": {"9"}, "drop": {"7"}}), "no share")
 	require.Contains(t, do("shot", url.Values{"route": {"*"}, "fault": {"cut_reply"}}), "ordered")
@@ -160,7 +171,7 @@ func TestTheControlPage(t *testing.T) {
 
 	status, page, _ := browse(t, http.MethodGet, w.url+"/_twin/?done=The+<i>deed", nil)
 	require.Equal(t, http.StatusOK, status)
-	for _, want := range []string{s.ID, "15.00 USD", "checkout.session.completed", "The &lt;i&gt;deed", "Refund from here", `value="0.25"`} {
+	for _, want := range []string{s.ID, "15.00 USD", "checkout.session.completed", "The &lt;i&gt;deed", "Refund from here", `value="0.25"`, "du_", `value="prevented"`} {
 		require.Contains(t, page, want)
 	}
 	require.NotContains(t, page, "<script")

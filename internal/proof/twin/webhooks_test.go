@@ -165,15 +165,17 @@ func TestDeliveriesAreGivenUp(t *testing.T) {
 	t.Parallel()
 	w := start(t, func(c *twin.Config) {
 		c.MaxAttempts = 3
-		c.Endpoints = append(c.Endpoints, twin.Endpoint{URL: "http://127.0.0.1:1/nobody", Secret: "x"})
+		c.Endpoints = append(c.Endpoints, twin.Endpoint{URL: "http://127.0.0.1:1/nobody", Secret: "x"},
+			twin.Endpoint{URL: "http://127.0.0.1:1/once", Secret: "x", Attempts: 1})
 	})
 	_, err := w.control.Expire(t.Context(), w.open(t).ID)
 	require.NoError(t, err)
 	w.quiet(t)
 	lost, err := w.control.Deliveries(t.Context(), twin.DeliveryFilter{State: "given_up"})
 	require.NoError(t, err)
-	require.Len(t, lost, 1)
+	require.Len(t, lost, 2)
 	require.Len(t, lost[0].Attempts, 3)
+	require.Len(t, lost[1].Attempts, 1, "an endpoint that wants no retries")
 	require.NotEmpty(t, lost[0].Attempts[0].Error)
 	require.Equal(t, []string{"checkout.session.expired"}, w.hook.kinds(), "the other endpoint got it")
 }

@@ -64,7 +64,11 @@ func (h *Host) carry(d *delivery, released <-chan struct{}) {
 	if released != nil && !h.pause(h.cfg.Hold, released) {
 		return
 	}
-	for n := 1; n <= h.cfg.MaxAttempts; n++ {
+	most := d.endpoint.Attempts
+	if most == 0 {
+		most = h.cfg.MaxAttempts
+	}
+	for n := 1; n <= most; n++ {
 		if n > 1 {
 			h.mu.Lock()
 			kick := h.kick

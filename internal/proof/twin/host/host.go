@@ -23,6 +23,10 @@ type Endpoint struct {
 	OldSecret string `json:"old_secret,omitempty"`
 	// Events are the event types sent; empty is all.
 	Events []string `json:"events,omitempty"`
+	// Attempts is how often an event is sent there at most; 0 is as often as
+	// Config.MaxAttempts says. With 1 nothing is sent again, as at Flutterwave
+	// while its dashboard says so.
+	Attempts int `json:"attempts,omitempty"`
 }
 
 // Of is the provider whose webhooks go there.
@@ -329,8 +333,8 @@ func (h *Host) Quiet(ctx context.Context, longest time.Duration) error {
 // SetEndpoints replaces where webhooks go.
 func (h *Host) SetEndpoints(in []Endpoint) ([]Endpoint, error) {
 	for _, e := range in {
-		if !wholeURL(e.URL) || e.Secret == "" {
-			return nil, BadRequest("an endpoint needs a whole URL and a secret")
+		if !wholeURL(e.URL) || e.Secret == "" || e.Attempts < 0 {
+			return nil, BadRequest("an endpoint needs a whole URL and a secret, and no negative number of attempts")
 		}
 		if _, err := h.provider(e.Of()); err != nil {
 			return nil, err

@@ -181,6 +181,19 @@ type State struct {
 	Counters  Counters      `json:"counters"`
 }
 
+// Counted is what was counted up to this moment.
+func (h *Host) Counted() Counters {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.counted()
+}
+
+func (h *Host) counted() Counters {
+	c := h.counters
+	c.Requests, c.Answers = maps.Clone(c.Requests), maps.Clone(c.Answers)
+	return c
+}
+
 // View is the state at this moment.
 func (h *Host) View() State {
 	h.pending.mu.Lock()
@@ -188,8 +201,7 @@ func (h *Host) View() State {
 	h.pending.mu.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := h.counters
-	c.Requests, c.Answers = maps.Clone(c.Requests), maps.Clone(c.Answers)
+	c := h.counted()
 	f := FaultSettings{Seed: h.faults.seed, Rates: maps.Clone(h.faults.rates)}
 	for _, s := range h.faults.shots {
 		f.Shots = append(f.Shots, *s)

@@ -61,6 +61,17 @@ func (o *order) name() string { return fmt.Sprintf("paypal page#%d", o.seq) }
 
 func (o *order) open() bool { return o.status == orderCreated || o.status == orderAction }
 
+// until is when an order is void; zero for one that is over.
+func (o *order) until() time.Time {
+	switch {
+	case o.open():
+		return o.created.Add(orderLife)
+	case o.status == orderApproved:
+		return o.approved.Add(orderLife)
+	}
+	return time.Time{}
+}
+
 // context says where the payer's browser goes.
 type context struct {
 	ReturnURL string `json:"return_url"`
@@ -116,6 +127,7 @@ func (t *Twin) createOrder(c *host.Call) host.Answer {
 	o.url = t.pageURL(o)
 	t.bySeq = append(t.bySeq, o)
 	t.orders[o.id] = o
+	t.await(o.until())
 	whole := of(c).whole
 	of(c).now = func() object { return t.renderOrder(o, whole) }
 	return good(http.StatusCreated, t.renderOrder(o, whole))
@@ -251,6 +263,7 @@ func (t *Twin) Pay(ref string, r host.PayRequest) (host.PayResult, error) {
 	}
 	o.status, o.approved, o.method, o.lie, o.forced = orderApproved, t.host.Now(), method, r, r.Faults
 	o.updated = o.approved
+	t.await(o.until())
 	if r.Shown {
 		o.show(r)
 	}

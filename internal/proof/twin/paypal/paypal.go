@@ -47,6 +47,7 @@ type state struct {
 	tokens     map[string]time.Time // until when each is good
 	orders     map[string]*order
 	bySeq      []*order
+	soonest    time.Time // when the next order is void; zero is never
 	captures   map[string]*capture
 	refunds    map[string]*refund // reversals as well
 	refundSeq  []*refund
@@ -91,13 +92,25 @@ func (t *Twin) Acknowledges(status int) bool { return status >= 200 && status < 
 // Tick voids what nobody approved or captured in time.
 func (t *Twin) Tick() {
 	now := t.host.Now()
+	if t.soonest.IsZero() || now.Before(t.soonest) {
+		return
+	}
+	t.soonest = time.Time{}
 	for _, o := range t.bySeq {
-		switch {
-		case o.open() && now.Sub(o.created) >= orderLife:
-			t.void(o)
-		case o.status == orderApproved && now.Sub(o.approved) >= orderLife:
+		switch until := o.until(); {
+		case until.IsZero():
+		case now.Before(until):
+			t.await(until)
+		default:
 			t.void(o)
 		}
+	}
+}
+
+// await notes when something is void.
+func (t *Twin) await(until time.Time) {
+	if t.soonest.IsZero() || until.Before(t.soonest) {
+		t.soonest = until
 	}
 }
 

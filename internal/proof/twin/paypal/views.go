@@ -6,11 +6,11 @@ import "proofroom/internal/proof/twin/host"
 func (o *order) page() host.PageView {
 	v := host.PageView{
 		Provider: host.PayPal, Ref: o.id, URL: o.url, AttemptID: o.customID, Amount: o.amount, Currency: o.currency, Status: host.PageOpen,
-		Payments: []string{}, SuccessURL: o.returnURL, CancelURL: o.cancelURL, Created: o.created, ExpiresAt: o.created.Add(orderLife),
+		Payments: []string{}, SuccessURL: o.returnURL, CancelURL: o.cancelURL, Created: o.created, ExpiresAt: o.until(),
 	}
 	switch o.status {
 	case orderApproved:
-		v.Status, v.ExpiresAt = host.PageApproved, o.approved.Add(orderLife)
+		v.Status = host.PageApproved
 	case orderVoided:
 		v.Status = host.PageExpired
 	case orderCompleted:
