@@ -104,9 +104,17 @@ func TestAmountsFromTheWire(t *testing.T) {
 		currency string
 		minor    int64
 	}{
-		{"USD", 0}, {"USD", -1}, {"UGX", math.MaxInt64}, {"usd", 100}, {"", 100},
+		{"USD", 0},
+		{"USD", -1},
+		{"UGX", math.MaxInt64},
+		{"usd", 100},
+		{"", 100},
 		// Not on Flutterwave's page, by its table.
-		{"JPY", 1500}, {"ISK", 2400}, {"HUF", 149900}, {"TND", 12340}, {"KWD", 5000},
+		{"JPY", 1500},
+		{"ISK", 2400},
+		{"HUF", 149900},
+		{"TND", 12340},
+		{"KWD", 5000},
 	} {
 		_, err := toWire(c.currency, c.minor)
 		require.Error(t, err, "%+v", c)
@@ -154,8 +162,11 @@ func TestOffer(t *testing.T) {
 		reason   string
 		limit    int64
 	}{
-		{"JPY", 100, "currency", 0}, {"KWD", 100, "currency", 0}, {"usd", 100, "currency", 0},
-		{"USD", 0, "minimum", 1}, {"USD", maximum + 1, "maximum", maximum},
+		{"JPY", 100, "currency", 0},
+		{"KWD", 100, "currency", 0},
+		{"usd", 100, "currency", 0},
+		{"USD", 0, "minimum", 1},
+		{"USD", maximum + 1, "maximum", maximum},
 	} {
 		_, err := c.Offer(x.currency, x.minor, "")
 		require.Equal(t, &payment.CannotError{Provider: "flutterwave", Reason: x.reason, Limit: x.limit}, err, "%+v", x)

@@ -266,10 +266,12 @@ func pages[T any](ctx context.Context, c *Client, what, path string, query url.V
 		}
 		var entries []T
 		a, err := c.get(ctx, what, path, query, &entries)
-		if errors.Is(err, payment.ErrNotFound) {
+		switch {
+		case errors.Is(err, payment.ErrNotFound) && page == 1:
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, payment.ErrNotFound):
+			return fmt.Errorf("flutterwave: %s: the list ends before its page %d", what, page)
+		case err != nil:
 			return err
 		}
 		for _, e := range entries {
@@ -287,7 +289,7 @@ func pages[T any](ctx context.Context, c *Client, what, path string, query url.V
 				return fmt.Errorf("flutterwave: %s: the list does not say how long it is: %w", what, err)
 			}
 		}
-		if len(entries) == 0 || page >= meta.PageInfo.TotalPages {
+		if page >= meta.PageInfo.TotalPages {
 			return nil
 		}
 	}
