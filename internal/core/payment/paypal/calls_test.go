@@ -72,6 +72,11 @@ func TestCreateRepeated(t *testing.T) {
 	require.Equal(t, []payment.Observation{attemptFact("approved")}, page.Facts)
 	require.Equal(t, approveURL, page.URL)
 
+	require.True(t, page.Open)
+	page, err = d.FetchCheckout(t.Context(), pageID)
+	require.NoError(t, err)
+	require.Equal(t, payment.Checkout{Ref: pageID, Facts: []payment.Observation{attemptFact("approved")}}, page, "PayPal names no page any more")
+
 	d = open(t)
 	d.on(routeCreate, 200, orderBody("PAYER_ACTION_REQUIRED", ""))
 	d.on(routeOrder, 200, orderBody("COMPLETED", captures(captureBody("COMPLETED"))))

@@ -218,12 +218,13 @@ func (c *Client) checkout(o order) (payment.Checkout, error) {
 	case payment.AttemptOpen:
 		// That the page is open is said by Open; a fact says more than that.
 		out.Open, out.URL, out.Facts = true, payerLink(o.Links), facts[1:]
+		if out.URL == "" {
+			return payment.Checkout{}, fmt.Errorf("paypal sent the open order %s without a page for the payer", o.ID)
+		}
 	case payment.AttemptApproved:
-		// The payer may still go back and choose another way to pay.
-		out.Open, out.URL = true, payerLink(o.Links)
-	}
-	if out.Open && out.URL == "" {
-		return payment.Checkout{}, fmt.Errorf("paypal sent the open order %s without a page for the payer", o.ID)
+		// Where PayPal still names the page, the payer may choose another way to pay.
+		out.URL = payerLink(o.Links)
+		out.Open = out.URL != ""
 	}
 	return out, nil
 }

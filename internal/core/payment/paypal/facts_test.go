@@ -129,6 +129,13 @@ func TestPointers(t *testing.T) {
 		{"CHECKOUT.ORDER.APPROVED", pageID, map[string]string{routeOrder: orderBody("APPROVED", "")}, []payment.Observation{attemptFact("approved")}, 1},
 		{"CHECKOUT.ORDER.APPROVED", pageID, map[string]string{routeOrder: orderBody("PAYER_ACTION_REQUIRED", "")}, nil, 1},
 		{"CHECKOUT.ORDER.APPROVED", pageID, map[string]string{routeOrder: orderBody("VOIDED", "")}, []payment.Observation{attemptFact("expired")}, 1},
+		// Agreed to, refused, and waiting for other money: the event came late.
+		{
+			"CHECKOUT.ORDER.APPROVED", pageID,
+			map[string]string{routeOrder: strings.Replace(orderBody("PAYER_ACTION_REQUIRED", ""), `"intent"`, `"payment_source":{"paypal":{"account_id":"TW7N"}},"intent"`, 1)},
+			[]payment.Observation{attemptFact("open")},
+			1,
+		},
 		{"CHECKOUT.ORDER.COMPLETED", pageID, map[string]string{routeOrder: orderBody("APPROVED", "")}, nil, 1},
 		{"CHECKOUT.ORDER.COMPLETED", pageID, map[string]string{routeOrder: orderBody("COMPLETED", "")}, nil, 1},
 		{

@@ -21,6 +21,7 @@ const (
 )
 
 const (
+	eventApproved         = "CHECKOUT.ORDER.APPROVED"
 	eventApprovalReversed = "CHECKOUT.PAYMENT-APPROVAL.REVERSED"
 	eventReversed         = "PAYMENT.CAPTURE.REVERSED"
 	eventResolved         = "CUSTOMER.DISPUTE.RESOLVED"
@@ -36,7 +37,8 @@ type event struct {
 
 // events are the event types that are a reason to ask.
 var events = map[string]event{
-	"CHECKOUT.ORDER.APPROVED":  {anOrder, payment.KindAttempt, payment.AttemptApproved},
+	// The page of a payer whose money was refused is open again: see fetchOrder.
+	eventApproved:              {anOrder, payment.KindAttempt, payment.AttemptOpen},
 	"CHECKOUT.ORDER.COMPLETED": {anOrder, payment.KindAttempt, payment.AttemptProcessing},
 	eventApprovalReversed:      {anOrder, payment.KindAttempt, payment.AttemptOpen},
 
@@ -109,10 +111,17 @@ func (c *Client) fetchOrder(ctx context.Context, p payment.Pointer) ([]payment.O
 	if err != nil {
 		return nil, err
 	}
-	if p.EventType == eventApprovalReversed && o.Status == "APPROVED" {
+	facts, err := c.orderFacts(o)
+	if err != nil {
+		return nil, err
+	}
+	switch open := facts[0].Status == payment.AttemptOpen; {
+	case p.EventType == eventApproved && open && !o.agreed():
+		return nil, fmt.Errorf("paypal: the order %s does not show that anybody agreed to it: %w", o.ID, payment.ErrBehind)
+	case p.EventType == eventApprovalReversed && o.Status == "APPROVED":
 		return nil, fmt.Errorf("paypal: the order %s still shows the approval that was taken back: %w", o.ID, payment.ErrBehind)
 	}
-	return c.orderFacts(o)
+	return facts, nil
 }
 
 // capture fetches a capture.

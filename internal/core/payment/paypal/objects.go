@@ -30,8 +30,20 @@ type order struct {
 			Refunds  []refund  `json:"refunds"`
 		} `json:"payments"`
 	} `json:"purchase_units"`
+	Payer struct {
+		ID string `json:"payer_id"`
+	} `json:"payer"`
+	Source struct {
+		PayPal struct {
+			AccountID string `json:"account_id"`
+		} `json:"paypal"`
+	} `json:"payment_source"`
 	Links []link `json:"links"`
 }
+
+// agreed reports whether somebody has agreed to pay, now or before: PayPal does
+// not know the payer until then.
+func (o order) agreed() bool { return o.Payer.ID != "" || o.Source.PayPal.AccountID != "" }
 
 type capture struct {
 	ID        string `json:"id"`
