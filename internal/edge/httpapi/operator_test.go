@@ -335,16 +335,19 @@ func TestOnlyOperators(t *testing.T) {
 		{method: "POST", path: "/operator/inbox/" + row.String() + "/replay", body: `{"replays": 0, "reason": "x"}`},
 		{method: "GET", path: "/operator/orders"},
 	}
-	for name, who := range map[string]func(*request){
-		"auth.needed":         func(*request) {},
-		"auth.account_needed": func(r *request) { r.bearer = c.guest() },
-		"auth.role":           func(r *request) { r.cookie = c.session(buyer) },
-		"auth.role ":          func(r *request) { r.cookie = c.session(creator) },
+	for _, who := range []struct {
+		code string
+		as   func(*request)
+	}{
+		{"auth.needed", func(*request) {}},
+		{"auth.account_needed", func(r *request) { r.bearer = c.guest() }},
+		{"auth.role", func(r *request) { r.cookie = c.session(buyer) }},
+		{"auth.role", func(r *request) { r.cookie = c.session(creator) }},
 	} {
 		for _, r := range routes {
-			who(&r)
+			who.as(&r)
 			got := c.do(r)
-			require.Equal(t, strings.TrimSpace(name), got.problem(t).Code, r.path)
+			require.Equal(t, who.code, got.problem(t).Code, r.path)
 			require.NotContains(t, got.body, orderID.String())
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -30,6 +31,8 @@ var (
 		"The event was not stored. A provider's events are much smaller.")
 	errWebhookBody = problem.Define(problem.Invalid, "webhook.unreadable", "The body cannot be read",
 		"The event was not stored. Send it again.")
+	errWebhookSlow = problem.Define(problem.Invalid, "webhook.slow", "The body did not arrive in time",
+		"The event was not stored. Send it again.")
 	errWebhookRefused = problem.Define(problem.Invalid, "webhook.refused", "The event is not from the provider",
 		"The event was not stored. Check the signing secret and the endpoint's account.")
 	errWebhookUnverified = problem.Define(problem.Unavailable, "webhook.unverified", "The event cannot be checked now",
@@ -38,8 +41,9 @@ var (
 	beforeAnswer = faultpoint.Define("webhook.before_answer", "the event is stored, 2xx is not sent")
 )
 
-// Received counts webhooks by what became of them: stored, duplicate, or why
-// they were refused.
+// Received counts webhooks by what became of them: stored, duplicate, too_large,
+// slow, cut, unverified (what proves the sender could not be fetched), not_stored
+// (the sender was told to come back) or refused_ and why.
 var Received = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "proofroom_webhooks_total",
 	Help: "Webhooks received, by provider and outcome.",
@@ -74,7 +78,14 @@ func Webhooks(d WebhookDeps) http.Handler {
 		p.Write(w, r, d.Log)
 	})
 	r.Post("/webhooks/{provider}/{account}", func(w http.ResponseWriter, r *http.Request) {
-		if err := d.receive(r); err != nil {
+		err := d.receive(w, r)
+		switch {
+		case errors.Is(err, errWebhookSlow):
+			p := edge.Explain(err)
+			p.Status = http.StatusRequestTimeout
+			p.Write(w, r, d.Log)
+			return
+		case err != nil:
 			fail(w, r, err)
 			return
 		}
@@ -84,19 +95,23 @@ func Webhooks(d WebhookDeps) http.Handler {
 	return r
 }
 
-func (d WebhookDeps) receive(r *http.Request) error {
+func (d WebhookDeps) receive(w http.ResponseWriter, r *http.Request) error {
 	name, acct := chi.URLParam(r, "provider"), chi.URLParam(r, "account")
 	p := d.Providers.Find(name, acct)
 	if p == nil {
 		return errWebhookUnknown
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxWebhook))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
 	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	switch {
+	case errors.As(err, &large):
 		Received.WithLabelValues(name, "too_large").Inc()
 		return errWebhookLarge
-	}
-	if err != nil {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		Received.WithLabelValues(name, "slow").Inc()
+		return errWebhookSlow.Because(err)
+	case err != nil:
+		Received.WithLabelValues(name, "cut").Inc()
 		return errWebhookBody.Because(err)
 	}
 	receipt, err := p.Verify(r.Context(), d.Clock(), r.Header, body)
@@ -107,6 +122,7 @@ func (d WebhookDeps) receive(r *http.Request) error {
 		ID: id.New(), Provider: name, Account: acct, Receipt: receipt, Header: signed(r.Header), Body: body,
 	})
 	if err != nil {
+		Received.WithLabelValues(name, "not_stored").Inc()
 		return err
 	}
 	outcome := "stored"
