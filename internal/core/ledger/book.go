@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"errors"
+
 	"github.com/google/uuid"
 
 	"proofroom/internal/base/id"
@@ -11,6 +13,7 @@ import (
 type book struct {
 	orders  map[uuid.UUID]*folio
 	wallets map[purse]*Balance
+	undoing map[string]bool // keys of entries that this call takes back
 }
 
 // purse names a wallet.
@@ -145,8 +148,12 @@ func (b *Balance) move(p Posting) {
 func (b *book) write(entries []Entry) (out []Posted, fresh []*Standing, at map[uuid.UUID]int, err error) {
 	out, at = make([]Posted, len(entries)), map[uuid.UUID]int{}
 	ask := make([]int, len(entries))
+	b.undoing = map[string]bool{}
 	for i := range ask {
 		ask[i] = i
+		if entries[i].Undoes != "" {
+			b.undoing[entries[i].Undoes] = true
+		}
 	}
 	// What found nothing to hold or to free may find it after what followed: it
 	// is asked again until all of them find nothing.
@@ -185,8 +192,13 @@ func (b *book) plan(e *Entry, newID uuid.UUID) (fresh, already *Standing, err er
 	if s := f.entries[e.Key]; s != nil {
 		return nil, s, e.same(s)
 	}
-	if err := f.allows(e); err != nil || f.idle(e) {
+	// News of a refund that failed may come after the one that followed it, and
+	// find no room for the moment that it stands.
+	if err := f.allows(e); err != nil && (!b.undoing[e.Key] || !errors.Is(err, ErrExceeds)) {
 		return nil, nil, err
+	}
+	if f.idle(e) {
+		return nil, nil, nil
 	}
 	s := &Standing{
 		ID: newID, Key: e.Key, Kind: e.Kind, OrderID: e.OrderID, Gross: e.Gross, Currency: e.Currency,

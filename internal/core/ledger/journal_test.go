@@ -29,31 +29,34 @@ func (w *world) lines(t *testing.T, orderID uuid.UUID, key string) lines {
 	return out
 }
 
+// step is one entry, what it must post, and what the creator has then.
+type step struct {
+	entry Entry
+	want  lines // nil: nothing is posted
+	after Balance
+}
+
+func (w *world) steps(t *testing.T, steps []step) {
+	t.Helper()
+	for _, s := range steps {
+		out, err := w.post(t.Context(), s.entry)
+		require.NoError(t, err, s.entry.Key)
+		if s.want == nil {
+			require.Equal(t, Nothing, out[0].Result, s.entry.Key)
+		} else {
+			require.Equal(t, Inserted, out[0].Result, s.entry.Key)
+			require.Equal(t, s.want, w.lines(t, s.entry.OrderID, s.entry.Key), s.entry.Key)
+		}
+		require.Equal(t, s.after, w.wallet(t, s.entry.CreatorID, s.entry.Currency), s.entry.Key)
+		require.Empty(t, broken(t, w.pool))
+	}
+}
+
 // Each row of the journal with numbers that can be checked by hand.
 func TestJournal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	type step struct {
-		entry Entry
-		want  lines // nil: nothing is posted
-		after Balance
-	}
-	run := func(t *testing.T, steps []step) {
-		t.Helper()
-		for _, s := range steps {
-			out, err := w.post(t.Context(), s.entry)
-			require.NoError(t, err, s.entry.Key)
-			if s.want == nil {
-				require.Equal(t, Nothing, out[0].Result)
-			} else {
-				require.Equal(t, Inserted, out[0].Result)
-				require.Equal(t, s.want, w.lines(t, s.entry.OrderID, s.entry.Key), s.entry.Key)
-			}
-			require.Equal(t, s.after, w.wallet(t, s.entry.CreatorID, s.entry.Currency), s.entry.Key)
-			require.Empty(t, broken(t, w.pool))
-		}
-	}
-
+	run := w.steps
 	t.Run("sale, fee, release", func(t *testing.T) {
 		t.Parallel()
 		o := newSold(newCreator(t, w.pool), "USD", 10_00, 8_50)
@@ -237,7 +240,11 @@ func TestSameEntryAgain(t *testing.T) {
 	w := newWorld(t)
 	o := newSold(newCreator(t, w.pool), "USD", 10_00, 8_50)
 	refund, surplus, fee := o.refund("1", 4_00), o.entry(Surplus, "", 1_00), o.entry(Fee, "", 30)
-	all := []Entry{o.sale(), surplus, fee, refund, o.undo(refund), o.release(), o.entry(SurplusRefunded, "", 1_00)}
+	all := []Entry{
+		o.sale(), surplus, fee, refund, o.undo(refund), o.release(), o.entry(SurplusRefunded, "", 1_00),
+		o.opened(10_00), o.withdrawn(8_00), o.reinstated("", 3_00), o.closed(),
+		o.disputed(SurplusWithdrawn, "dp_2", "", 50), o.disputed(SurplusReinstated, "dp_2", "", 20),
+	}
 	first := w.mustPost(t, all...)
 	before := w.wallet(t, o.creator, "USD")
 
@@ -258,6 +265,16 @@ func TestSameEntryAgain(t *testing.T) {
 		if e.Kind == Sale {
 			other.OrderID = id.New()
 		}
+		if e.Dispute != "" {
+			w.mustPost(t, twin.opened(10_00), twin.withdrawn(8_00), twin.disputed(SurplusWithdrawn, "dp_2", "", 50))
+			other.Dispute = twin.disputed(e.Kind, "dp_1", "", 0).Dispute
+			if e.Kind == DisputeOpened {
+				other.Dispute += "3"
+			}
+			if e.Kind == SurplusReinstated {
+				other.Dispute = twin.disputed(e.Kind, "dp_2", "", 0).Dispute
+			}
+		}
 		kind := e
 		kind.Kind, kind.Undoes = Fee, ""
 		if e.Kind == Fee {
@@ -269,9 +286,11 @@ func TestSameEntryAgain(t *testing.T) {
 		gross := e
 		gross.Gross++
 		gross.OrderGross++
-		for what, e := range map[string]Entry{"order": other, "kind": kind, "currency": currency, "gross": gross} {
-			if what == "gross" && e.Kind == Release {
-				continue // its amount is the ledger's to find
+		dispute := e
+		dispute.Dispute += "4"
+		for what, e := range map[string]Entry{"order": other, "kind": kind, "currency": currency, "gross": gross, "dispute": dispute} {
+			if what == "gross" && e.findsGross() || what == "dispute" && !e.ofDispute() {
+				continue // its amount is the ledger's to find, or it has no dispute
 			}
 			_, err := w.post(t.Context(), e)
 			want := ErrEntryDiffers
@@ -296,7 +315,11 @@ func TestRefused(t *testing.T) {
 	o, unsold := newSold(c, "USD", 10_00, 8_50), newSold(c, "USD", 10_00, 8_50)
 	r, s := o.refund("r", 4_00), o.entry(SurplusRefunded, "s", 2_00)
 	undone := o.undo(r)
+	disputed := newSold(c, "USD", 10_00, 8_50)
 	w.mustPost(t, o.sale(), o.entry(Surplus, "s", 5_00), r, s, undone)
+	w.mustPost(t, disputed.sale(), disputed.opened(10_00), disputed.withdrawn(4_00), disputed.closed())
+	lost := disputed.disputed(SurplusWithdrawn, "dp_2", "", 1_00)
+	w.mustPost(t, lost)
 
 	change := func(e Entry, f func(*Entry)) Entry { f(&e); return e }
 	for name, c := range map[string]struct {
@@ -331,6 +354,21 @@ func TestRefused(t *testing.T) {
 		"an undoing without a name":        {change(undone, func(e *Entry) { e.Key, e.Undoes = "u", "" }), ErrInvalid},
 		"a fee that undoes":                {change(o.entry(Fee, "2", 1), func(e *Entry) { e.Undoes = r.Key }), ErrInvalid},
 		"a kind that is none":              {o.entry("gift", "2", 1), ErrInvalid},
+
+		"a dispute of what was not sold":      {unsold.opened(1_00), ErrNoBasis},
+		"money taken of what was not sold":    {unsold.withdrawn(1_00), ErrNoBasis},
+		"a dispute without a name":            {change(o.opened(1_00), func(e *Entry) { e.Dispute = "" }), ErrInvalid},
+		"a refund with the name of a dispute": {change(o.refund("2", 1_00), func(e *Entry) { e.Dispute = "dp" }), ErrInvalid},
+		"a dispute over nothing":              {o.opened(0), ErrInvalid},
+		"money taken by nobody":               {change(o.withdrawn(1_00), func(e *Entry) { e.Provider = "" }), ErrInvalid},
+		"a dispute in another currency":       {change(o.opened(1_00), func(e *Entry) { e.Currency = "EUR" }), ErrEntryDiffers},
+		"a dispute of another creator":        {change(o.opened(1_00), func(e *Entry) { e.CreatorID = id.New() }), ErrEntryDiffers},
+		"a dispute opened by another entry":   {change(disputed.opened(10_00), func(e *Entry) { e.Key += "2" }), ErrEntryDiffers},
+		"a dispute closed by another entry":   {change(disputed.closed(), func(e *Entry) { e.Key += "2" }), ErrEntryDiffers},
+		"more reinstated than was taken":      {disputed.reinstated("", 4_01), ErrExceeds},
+		"reinstated of another dispute":       {disputed.disputed(DisputeReinstated, "dp_2", "", 1_00), ErrExceeds},
+		"more surplus reinstated than taken":  {disputed.disputed(SurplusReinstated, "dp_2", "", 1_01), ErrExceeds},
+		"surplus reinstated in other money":   {change(disputed.disputed(SurplusReinstated, "dp_2", "", 1), func(e *Entry) { e.Currency = "EUR" }), ErrExceeds},
 	} {
 		_, err := w.post(t.Context(), c.e)
 		require.ErrorIs(t, err, c.want, name)
@@ -338,7 +376,7 @@ func TestRefused(t *testing.T) {
 		require.ErrorAs(t, err, &wrong, name)
 	}
 	require.Empty(t, broken(t, w.pool))
-	require.Equal(t, Balance{Pending: 8_50}, w.wallet(t, c, "USD"))
+	require.Equal(t, Balance{Pending: 13_60}, w.wallet(t, c, "USD"))
 	out, err := w.post(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, out)

@@ -53,12 +53,15 @@ func soon(t *testing.T) context.Context {
 
 func TestSameKeyFromTwoTransactions(t *testing.T) {
 	t.Parallel()
-	for name, kind := range map[string]Kind{"with a wallet": Sale, "without one": Surplus} {
+	for name, kind := range map[string]Kind{"with a wallet": Sale, "without one": Surplus, "of a dispute": SurplusWithdrawn} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			o := newSold(newCreator(t, w.pool), "USD", 10_00, 8_50)
 			e := o.entry(kind, "", 10_00)
+			if kind == SurplusWithdrawn {
+				e.Dispute = "stripe:main:dp_1"
+			}
 
 			out, err := w.race(t, []Entry{e}, []Entry{e}, true)
 			require.NoError(t, err)
@@ -137,16 +140,76 @@ func TestFirstTouchOfAWallet(t *testing.T) {
 	}
 }
 
-// Two refunds of one creator, who has enough for one of them: the second sees
+// claims are the entries that take from a creator what is available, for an
+// order over 10.00, 9.00 of it net.
+func claims() map[string]func(sold) Entry {
+	return map[string]func(sold) Entry{
+		"refund":            func(o sold) Entry { return o.refund("1", 10_00) },
+		"dispute opened":    func(o sold) Entry { return o.opened(10_00) },
+		"dispute withdrawn": func(o sold) Entry { return o.withdrawn(10_00) },
+	}
+}
+
+// Two claims on one creator, who has enough for one of them: the second sees
 // what the first left, and makes debt of the rest.
-func TestTwoRefundsShareWhatIsAvailable(t *testing.T) {
+func TestTwoClaimsShareWhatIsAvailable(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	a, b := w.twoReleased(t)
-	_, err := w.race(t, []Entry{a.refund("1", 10_00)}, []Entry{b.refund("1", 10_00)}, true)
-	require.NoError(t, err)
-	require.Equal(t, Balance{Debt: 6_00}, w.wallet(t, a.creator, "USD"))
-	require.Empty(t, broken(t, w.pool))
+	for name, claim := range claims() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			a, b := w.twoReleased(t)
+			_, err := w.race(t, []Entry{claim(a)}, []Entry{claim(b)}, true)
+			require.NoError(t, err)
+			want := Balance{Debt: 6_00}
+			if claim(a).Kind == DisputeOpened {
+				want.Held = 18_00
+			}
+			require.Equal(t, want, w.wallet(t, a.creator, "USD"))
+			require.Empty(t, broken(t, w.pool))
+		})
+	}
+}
+
+// Two disputes of one creator are won at once, and there is debt for one: it is
+// paid once.
+func TestTwoWonDisputesPayOneDebt(t *testing.T) {
+	t.Parallel()
+	won := func(t *testing.T, w *world) (sold, error) {
+		t.Helper()
+		a, b := w.twoReleased(t)
+		w.mustPost(t, a.opened(10_00), b.opened(10_00))
+		require.Equal(t, Balance{Held: 18_00, Debt: 6_00}, w.wallet(t, a.creator, "USD"))
+		_, err := w.race(t, []Entry{a.closed()}, []Entry{b.closed()}, true)
+		return a, err
+	}
+	t.Run("under the lock", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		a, err := won(t, w)
+		require.NoError(t, err)
+		require.Equal(t, Balance{Available: 12_00}, w.wallet(t, a.creator, "USD"))
+		require.Empty(t, broken(t, w.pool))
+	})
+	t.Run("without it the check stands in", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.store.unlocked = true
+		_, err := won(t, w)
+		require.True(t, pg.IsCheck(err, pg.WalletDebt), "%v", err)
+		require.Empty(t, broken(t, w.pool))
+	})
+	t.Run("and without both debt is paid twice", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.store.unlocked = true
+		_, err := w.db.Owner.Exec(t.Context(), "ALTER TABLE wallets DROP CONSTRAINT wallet_debt")
+		require.NoError(t, err)
+		a, err := won(t, w)
+		require.NoError(t, err)
+		require.Equal(t, Balance{Available: 6_00, Debt: -6_00}, w.wallet(t, a.creator, "USD"))
+		require.Contains(t, broken(t, w.pool), "negative wallet")
+	})
 }
 
 // twoReleased are two orders of one creator, released, and 12.00 of 18.00 left.
@@ -296,8 +359,8 @@ func TestUnsortedWalletsDeadlock(t *testing.T) {
 	require.Equal(t, "40P01", failed.Code)
 }
 
-// Without the wallet's lock both refunds spend the same money. The table's
-// check is the backup; without it, too, the wallet goes below zero.
+// Without the wallet's lock both claims spend the same money. The table's check
+// is the backup; without it, too, the wallet goes below zero.
 func TestWithoutTheWalletLock(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -313,16 +376,18 @@ func TestWithoutTheWalletLock(t *testing.T) {
 			require.Contains(t, broken(t, w.pool), "negative wallet")
 		}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			w.store.unlocked = true
-			a, b := w.twoReleased(t)
-			_, err := w.db.Owner.Exec(t.Context(), c.drop)
-			require.NoError(t, err)
-			_, err = w.race(t, []Entry{a.refund("1", 10_00)}, []Entry{b.refund("1", 10_00)}, true)
-			c.then(t, w, err)
-		})
+		for kind, claim := range claims() {
+			t.Run(kind+": "+name, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				w.store.unlocked = true
+				a, b := w.twoReleased(t)
+				_, err := w.db.Owner.Exec(t.Context(), c.drop)
+				require.NoError(t, err)
+				_, err = w.race(t, []Entry{claim(a)}, []Entry{claim(b)}, true)
+				c.then(t, w, err)
+			})
+		}
 	}
 }
 
