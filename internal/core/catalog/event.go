@@ -160,7 +160,7 @@ type EventEdit struct {
 
 // check returns the event with its texts cleaned, or ErrEvent, ErrPrices or a
 // problem of its times.
-func (e Event) check(minimum func(currency string) int64) (Event, error) {
+func (e Event) check(chargeable func(currency string, minor int64) error) (Event, error) {
 	var wrong []problem.Field
 	note := func(f *problem.Field) {
 		if f != nil {
@@ -192,7 +192,7 @@ func (e Event) check(minimum func(currency string) int64) (Event, error) {
 		return Event{}, ErrTimesOrder
 	}
 	var err error
-	e.Prices, err = e.Prices.check(minimum(e.Prices.Currency))
+	e.Prices, err = e.Prices.check(chargeable)
 	return e, err
 }
 

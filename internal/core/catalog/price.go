@@ -46,9 +46,9 @@ var (
 )
 
 // check returns the list with its bundles in order, or ErrPrices with the
-// fields that are wrong. No price may be below minimum, for no provider would
-// charge it.
-func (p PriceList) check(minimum int64) (PriceList, error) {
+// fields that are wrong. Each price must be chargeable by itself: it may be all
+// that somebody buys.
+func (p PriceList) check(chargeable func(currency string, minor int64) error) (PriceList, error) {
 	if _, err := money.Digits(p.Currency); err != nil {
 		return PriceList{}, ErrCurrency.Because(err)
 	}
@@ -59,12 +59,14 @@ func (p PriceList) check(minimum int64) (PriceList, error) {
 	price := func(name string, n int64) {
 		show := func(minor int64) string { return money.Amount{Minor: minor, Currency: p.Currency}.Format() }
 		switch {
-		case n < 0:
-			refuse(name, "A price cannot be negative; use free to give photographs away.")
+		case n < 1:
+			refuse(name, "A price is more than nothing; use free to give photographs away.")
 		case n > MaxPrice:
 			refuse(name, "The highest price is %s.", show(MaxPrice))
-		case n < minimum:
-			refuse(name, "The lowest price that can be charged is %s.", show(minimum))
+		default:
+			if err := chargeable(p.Currency, n); err != nil {
+				refuse(name, "It cannot be paid here. %s", err)
+			}
 		}
 	}
 	if p.Photo != 0 {

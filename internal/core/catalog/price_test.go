@@ -170,7 +170,7 @@ func TestTheLargestQuoteFits(t *testing.T) {
 func TestPriceListsThatMakeNoSense(t *testing.T) {
 	t.Parallel()
 	good := PriceList{Currency: "USD", Photo: 300, Event: 900, Bundles: []Bundle{{12, 1900}, {5, 1000}}}
-	checked, err := good.check(50)
+	checked, err := good.check(atLeast50)
 	require.NoError(t, err)
 	require.Equal(t, []Bundle{{5, 1000}, {12, 1900}}, checked.Bundles)
 	require.Equal(t, []Bundle{{12, 1900}, {5, 1000}}, good.Bundles, "the caller's list stays as it was")
@@ -189,13 +189,13 @@ func TestPriceListsThatMakeNoSense(t *testing.T) {
 		"bundles":           {Currency: "USD", Bundles: many},
 		"free":              {Currency: "USD", Free: true, Photo: 300},
 	} {
-		_, err := list.check(50)
+		_, err := list.check(atLeast50)
 		require.ErrorIs(t, err, ErrPrices, field)
 		require.Equal(t, field, problem.As(err).Fields[0].Name)
 	}
-	_, err = PriceList{Currency: "USD", Photo: 49}.check(50)
+	_, err = PriceList{Currency: "USD", Photo: 49}.check(atLeast50)
 	require.ErrorIs(t, err, ErrPrices)
-	require.Equal(t, "The lowest price that can be charged is $0.50.", problem.As(err).Fields[0].Detail)
-	_, err = PriceList{Currency: "usd", Photo: 100}.check(1)
+	require.Equal(t, "It cannot be paid here. The bank does not take it.", problem.As(err).Fields[0].Detail)
+	_, err = PriceList{Currency: "usd", Photo: 100}.check(atLeast50)
 	require.ErrorIs(t, err, ErrCurrency)
 }

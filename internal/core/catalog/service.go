@@ -22,9 +22,10 @@ type Config struct {
 	// change of currency, which holds the event's row. Required for such
 	// changes: without it they are refused.
 	HasOrders func(ctx context.Context, conn pg.DBTX, eventID uuid.UUID) (bool, error)
-	// MinimumPrice is the least amount, in minor units of a currency, that can
-	// be charged. Without it any positive price will do.
-	MinimumPrice func(currency string) int64
+	// Chargeable reports with nil that an amount, in minor units of a currency, can
+	// be charged, or with why not, in whole sentences for who sets prices. Without
+	// it any positive price will do.
+	Chargeable func(currency string, minor int64) error
 	// TryCode counts a try at the access code of an event, or refuses it. right
 	// is called when the code was right, which is no guess. Without it codes may
 	// be tried as often as a machine can.
@@ -40,8 +41,8 @@ type Service struct {
 
 // New makes a Service.
 func New(pool *pgxpool.Pool, cfg Config) *Service {
-	if cfg.MinimumPrice == nil {
-		cfg.MinimumPrice = func(string) int64 { return 1 }
+	if cfg.Chargeable == nil {
+		cfg.Chargeable = func(string, int64) error { return nil }
 	}
 	return &Service{pool: pool, cfg: cfg}
 }
@@ -70,7 +71,7 @@ func (s *Service) createTx(ctx context.Context, tx pgx.Tx, n NewEvent) (Event, e
 	if e.Starts, e.Ends, err = times(n.Zone, n.Starts, n.Ends); err != nil {
 		return Event{}, err
 	}
-	if e, err = e.check(s.cfg.MinimumPrice); err != nil {
+	if e, err = e.check(s.cfg.Chargeable); err != nil {
 		return Event{}, err
 	}
 	const tries = 5
@@ -102,7 +103,7 @@ func (s *Service) UpdateEvent(ctx context.Context, by By, eventID uuid.UUID, edi
 		if err != nil {
 			return Event{}, err
 		}
-		if e, err = e.check(s.cfg.MinimumPrice); err != nil {
+		if e, err = e.check(s.cfg.Chargeable); err != nil {
 			return Event{}, err
 		}
 		if e.Status == OnSale && !e.Prices.Sells() {

@@ -87,9 +87,18 @@ func TestAnEventIsStoredAsItWasEntered(t *testing.T) {
 	require.Equal(t, "Europe/Paris", e.Ends.Zone)
 }
 
+// atLeast50 is what a shop with one way to pay takes: 50 units and more, of any
+// currency but yen.
+func atLeast50(currency string, minor int64) error {
+	if currency == "JPY" || minor < 50 {
+		return errors.New("The bank does not take it.") //nolint:staticcheck // a sentence, as it is shown
+	}
+	return nil
+}
+
 func TestEventsThatCannotBeSaved(t *testing.T) {
 	t.Parallel()
-	f := setUp(t, Config{MinimumPrice: func(string) int64 { return 50 }})
+	f := setUp(t, Config{Chargeable: atLeast50})
 	for name, c := range map[string]struct {
 		change func(*NewEvent)
 		want   *problem.Error
@@ -107,6 +116,8 @@ func TestEventsThatCannotBeSaved(t *testing.T) {
 		"end comes twice": {func(n *NewEvent) { n.Ends = "2026-10-25T02:30" }, ErrTimeOverlap, "ends_local"},
 		"ends first":      {func(n *NewEvent) { n.Ends = n.Starts }, ErrTimesOrder, ""},
 		"price":           {func(n *NewEvent) { n.Prices.Photo = 49 }, ErrPrices, "photo"},
+		"nothing":         {func(n *NewEvent) { n.Prices.Bundles = []Bundle{{Photos: 2}} }, ErrPrices, "bundles[0].price"},
+		"nobody takes it": {func(n *NewEvent) { n.Prices.Currency = "JPY" }, ErrPrices, "photo"},
 		"currency":        {func(n *NewEvent) { n.Prices.Currency = "BTC" }, ErrCurrency, ""},
 	} {
 		form := f.form()

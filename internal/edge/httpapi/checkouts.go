@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"proofroom/internal/core/account"
+	"proofroom/internal/core/catalog"
 	"proofroom/internal/core/order"
 	"proofroom/internal/edge"
 	"proofroom/internal/flow/checkout"
@@ -74,7 +75,8 @@ func registerCheckouts(api huma.API, d Deps) {
 			Total      int64       `json:"total" minimum:"0" doc:"The total that was shown, in minor units. Another price is refused, not charged."`
 			Currency   string      `json:"currency" minLength:"3" maxLength:"3"`
 			Email      string      `json:"email,omitempty" maxLength:"254" doc:"Where the receipt goes; an account's own address when left out."`
-			Provider   string      `json:"provider,omitempty" maxLength:"20" doc:"How to pay; the first way when left out."`
+			Provider   string      `json:"provider,omitempty" maxLength:"20" doc:"How to pay; the first way that takes the total when left out."`
+			Country    string      `json:"country,omitempty" pattern:"^[A-Z]{2}$" doc:"Where the payer is, ISO 3166-1 alpha-2: some ways to pay take the money of some countries only."`
 			AccessCode string      `json:"access_code,omitempty" maxLength:"64" doc:"For events that ask for one."`
 		}
 	}
@@ -108,6 +110,7 @@ func registerCheckouts(api huma.API, d Deps) {
 		a, err := d.Checkout.Create(ctx, checkout.Input{
 			Buyer: edge.Actor(ctx), Key: key, EventID: in.Body.EventID, AccessCode: in.Body.AccessCode, Photos: in.Body.Photos,
 			WholeEvent: in.Body.WholeEvent, Total: in.Body.Total, Currency: in.Body.Currency, Email: email, Provider: in.Body.Provider,
+			Country: in.Body.Country,
 		})
 		if err != nil {
 			return nil, err
@@ -121,6 +124,8 @@ func registerCheckouts(api huma.API, d Deps) {
 		}
 		return out, nil
 	})
+
+	registerWays(api, d, tags)
 
 	type oneOrder struct{ Body orderBody }
 	register(api, known, huma.Operation{
@@ -165,6 +170,63 @@ func registerCheckouts(api huma.API, d Deps) {
 			return nil, err
 		}
 		return &orderList{page(rows, in.Limit, func(o order.Order) uuid.UUID { return o.ID }, showOrder)}, nil
+	})
+}
+
+type wayBody struct {
+	Provider   string   `json:"provider" doc:"Its name, as a checkout takes it."`
+	Takes      bool     `json:"takes" doc:"Whether the total can be paid there."`
+	Methods    []string `json:"methods" nullable:"false" doc:"How, in words."`
+	NeedsEmail bool     `json:"needs_email,omitempty" doc:"A checkout there needs the payer's address."`
+	Reason     string   `json:"reason,omitempty" enum:"currency,country,minimum,maximum,step" doc:"Why it cannot."`
+	Limit      int64    `json:"limit,omitempty" doc:"The minimum, the maximum or the step that is meant, in minor units."`
+	Detail     string   `json:"detail,omitempty" doc:"Why it cannot, in words."`
+}
+
+// registerWays tells how a selection can be paid before it is ordered.
+func registerWays(api huma.API, d Deps, tags []string) {
+	type question struct {
+		EventPath
+		CodeInput
+		Photos  int    `query:"photos" minimum:"0" maximum:"10000" doc:"How many photographs."`
+		Whole   bool   `query:"whole_event" doc:"All of the event instead."`
+		Country string `query:"country" pattern:"^([A-Z]{2})?$" doc:"Where the payer is, ISO 3166-1 alpha-2; left out: what can be paid from some country."`
+	}
+	type answer struct {
+		Body struct {
+			Currency string    `json:"currency"`
+			Total    int64     `json:"total" doc:"What the selection costs, in minor units of the currency."`
+			Ways     []wayBody `json:"ways" nullable:"false" doc:"In the order in which a checkout without a provider tries them. Empty where nothing is to be paid."`
+		}
+	}
+	register(api, public, huma.Operation{
+		OperationID: "payment-methods", Method: http.MethodGet, Path: "/events/{event}/payment-methods", Tags: tags,
+		Summary: "Ask how a selection can be paid", Description: "It is said before paying what each provider takes, and if not, why.",
+	}, func(ctx context.Context, in *question) (*answer, error) {
+		e, err := d.event(ctx, in.Event, in.code())
+		if err != nil {
+			return nil, err
+		}
+		q, err := catalog.QuoteFor(e.Prices, in.Photos, in.Whole)
+		if err != nil {
+			return nil, err
+		}
+		out := &answer{}
+		out.Body.Currency, out.Body.Total, out.Body.Ways = q.Currency, q.Total, []wayBody{}
+		if q.Total == 0 {
+			return out, nil
+		}
+		for _, w := range d.Checkout.Ways(q.Currency, q.Total, in.Country) {
+			b := wayBody{Provider: w.Provider, Takes: w.Takes, Methods: w.Methods, NeedsEmail: w.NeedsEmail, Reason: w.Reason, Limit: w.Limit}
+			if !w.Takes {
+				b.Detail = checkout.Title(w.Provider) + " " + w.Why + "."
+			}
+			if b.Methods == nil {
+				b.Methods = []string{}
+			}
+			out.Body.Ways = append(out.Body.Ways, b)
+		}
+		return out, nil
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/a-h/templ"
@@ -80,10 +81,16 @@ type reviewView struct {
 	Selection selection
 	Photos    []catalog.Photo
 	Quote     catalog.Quote
-	Key       string
-	Guest     bool // asks for an e-mail address
-	Email     string
+	// Ways are how it can be paid, and why not; empty when it costs nothing.
+	Ways     []checkout.Way
+	Provider string // the one that is chosen
+	Key      string
+	Guest    bool // asks for an e-mail address
+	Email    string
 }
+
+// payable reports whether there is a way to pay it, or nothing to pay.
+func (v reviewView) payable() bool { return v.Quote.Total == 0 || v.Provider != "" }
 
 func (u *ui) review(w http.ResponseWriter, r *http.Request) error {
 	e, err := u.open(r)
@@ -123,8 +130,14 @@ func (u *ui) price(r *http.Request, e catalog.Event, s selection) (reviewView, e
 			return v, err
 		}
 	}
-	v.Quote, err = catalog.QuoteFor(e.Prices, len(s.Photos), s.Whole)
-	return v, err
+	if v.Quote, err = catalog.QuoteFor(e.Prices, len(s.Photos), s.Whole); err != nil || v.Quote.Total == 0 {
+		return v, err
+	}
+	v.Ways = u.Checkout.Ways(v.Quote.Currency, v.Quote.Total, "")
+	if i := slices.IndexFunc(v.Ways, func(w checkout.Way) bool { return w.Takes }); i >= 0 {
+		v.Provider = v.Ways[i].Provider
+	}
+	return v, nil
 }
 
 func (u *ui) buy(w http.ResponseWriter, r *http.Request) error {
@@ -160,12 +173,15 @@ func (u *ui) buy(w http.ResponseWriter, r *http.Request) error {
 				return priceErr
 			}
 			v.Key, v.Guest, v.Email = key, true, f.Get("email")
+			if f.Get("provider") != "" {
+				v.Provider = f.Get("provider")
+			}
 			return u.refused(w, r, err, "Review your order", func(p *edge.Problem) templ.Component { return reviewPage(v, p) })
 		}
 	}
 	answer, err := u.Checkout.Create(r.Context(), checkout.Input{
 		Buyer: me, Key: key, EventID: e.ID, AccessCode: u.Cookies.AccessCode(r), Photos: s.Photos, WholeEvent: s.Whole,
-		Total: total, Currency: f.Get("currency"), Email: email,
+		Total: total, Currency: f.Get("currency"), Email: email, Provider: f.Get("provider"),
 	})
 	if err != nil {
 		return err

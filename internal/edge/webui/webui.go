@@ -31,6 +31,7 @@ import (
 // Checkout makes and shows orders; *checkout.Service does.
 type Checkout interface {
 	Create(ctx context.Context, in checkout.Input) (checkout.Answer, error)
+	Ways(currency string, minor int64, country string) []checkout.Way
 	Refresh(ctx context.Context, orderID uuid.UUID) error
 	Order(ctx context.Context, orderID uuid.UUID) (*order.Facts, error)
 }

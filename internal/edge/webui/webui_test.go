@@ -43,6 +43,7 @@ import (
 	"proofroom/internal/flow/settle"
 	"proofroom/internal/proof/twin"
 	"proofroom/internal/testkit/pgtest"
+	"proofroom/internal/testkit/till"
 )
 
 const password = "correct horse battery"
@@ -77,7 +78,8 @@ func (w *world) Write(p []byte) (int, error) {
 	return w.logs.Write(p)
 }
 
-func start(t *testing.T) *world {
+// start opens a shop that takes cards, and payments by others besides.
+func start(t *testing.T, others ...payment.Provider) *world {
 	t.Helper()
 	db := pgtest.New(t)
 	tw := twin.New(twin.Config{RetryUnit: 20 * time.Millisecond})
@@ -90,7 +92,7 @@ func start(t *testing.T) *world {
 		Account: "main", SecretKey: twin.DefaultSecretKey, WebhookSecrets: []string{"whsec_test"}, BaseURL: stand.URL,
 	})
 	require.NoError(t, err)
-	providers := payment.Providers{card}
+	providers := append(payment.Providers{card}, others...)
 	settler := settle.New(ledger.New(), outbox.Store{Host: "example.com"}, noJobs{})
 	drainer := inbox.NewDrainer(db.Pool, log, map[string]payment.Applier{payment.ApplierOrder: settler})
 	server := httptest.NewUnstartedServer(nil)
@@ -342,6 +344,43 @@ func TestGuestBuys(t *testing.T) {
 	other.post(order+"/check", url.Values{}).want(t, 404)
 	other.get("/library").want(t, 200, "There is nothing here yet")
 	other.get("/library/"+w.event.ID.String()).want(t, 404)
+}
+
+// Who can pay in several ways chooses, without a script, and is told of each that
+// is none why.
+func TestChoosingHowToPay(t *testing.T) {
+	t.Parallel()
+	second, large := till.Keyed("second"), till.Keyed("large")
+	second.Least, large.Least = 30, 10_00
+	w := start(t, second, large)
+	b := w.browser()
+	review := b.review(w.photos[0]).want(t, 200, "How to pay", "Card (Stripe)", "Card (Second)", "Large takes no less than €10.00.")
+	require.Equal(t, 2, strings.Count(review.body, `type="radio"`))
+	require.Equal(t, 1, strings.Count(review.body, " checked"), "the first is chosen")
+	path := "/e/" + w.event.Slug + "/checkout"
+	f := review.form()
+	f.Set("provider", "second")
+	f.Set("email", "nowhere")
+	wrong := b.post(path, f).want(t, 422)
+	require.Contains(t, wrong.body, `value="second" checked`, "what was chosen stays chosen")
+	f.Set("email", "guest@example.com")
+	to := b.post(path, f).want(t, 303).header.Get("Location")
+	require.Equal(t, "https://second.test/second_1", to)
+	require.Equal(t, 1, w.count("SELECT count(*) FROM attempts WHERE provider = 'second'"))
+
+	// Another way for the same cart closes the first page.
+	f = b.review(w.photos[0]).form()
+	f.Set("provider", "stripe")
+	f.Set("email", "guest@example.com")
+	require.True(t, strings.HasPrefix(b.post(path, f).want(t, 303).header.Get("Location"), w.twinURL))
+	require.Equal(t, "closed", second.Pages()[0].State)
+	f.Set("key", id.New().String())
+	f.Set("provider", "large")
+	b.post(path, f).want(t, 422, "The smallest payment is €10.00")
+
+	// Where nobody takes it, there is nothing to press.
+	w.event = w.newEvent("Elsewhere", catalog.Public, catalog.PriceList{Currency: "EUR", Photo: 20})
+	b.review(w.stock(w.event, 1)[0]).want(t, 200, "It cannot be paid here at the moment", "Stripe takes no less than €0.50.").form()
 }
 
 // A form that a double click sends twice comes from one buyer and is one order.

@@ -3,10 +3,12 @@ package webui
 import (
 	"fmt"
 	"net/url"
+	"strings"
 
 	"proofroom/internal/base/money"
 	"proofroom/internal/core/catalog"
 	"proofroom/internal/core/order"
+	"proofroom/internal/flow/checkout"
 )
 
 // price writes an amount for people.
@@ -97,6 +99,15 @@ func lineName(v reviewView, i int) string {
 	default:
 		return v.Photos[i].Name
 	}
+}
+
+// wayName names a way to pay by its methods, which people know, and by who
+// takes the money.
+func wayName(w checkout.Way) string {
+	if len(w.Methods) == 0 {
+		return checkout.Title(w.Provider)
+	}
+	return strings.Join(w.Methods, ", ") + " (" + checkout.Title(w.Provider) + ")"
 }
 
 func buyLabel(q catalog.Quote) string {

@@ -52,10 +52,12 @@ var (
 		"Nothing was ordered. Look at the new total and confirm it with a new request.")
 	ErrOwned = problem.Define(problem.Unprocessable, "checkout.owned", "You have some of these already",
 		"Nothing was ordered. Remove the photos named here; they are in your library.")
-	ErrTooSmall = problem.Define(problem.Unprocessable, "checkout.too_small", "The total is below what a card payment can be",
+	ErrTooSmall = problem.Define(problem.Unprocessable, "checkout.too_small", "The total is below what a payment can be",
 		"Nothing was ordered. Choose more photos.")
+	ErrCannotTake = problem.Define(problem.Unprocessable, "checkout.cannot_take", "It cannot be paid like this",
+		"Nothing was ordered. Choose another way to pay.")
 	ErrNoProvider = problem.Define(problem.Unprocessable, "checkout.provider_unknown", "There is no such way to pay here",
-		"Nothing was ordered. Leave the provider out to use the first one.")
+		"Nothing was ordered. Leave the provider out to use the first one that takes the amount.")
 	ErrNoPayment = problem.Define(problem.Unprocessable, "checkout.no_payment", "Nothing can be paid here yet",
 		"Nothing was ordered. The operator has not set up a way to pay; tell them, and come back.")
 	ErrRefused = problem.Define(problem.Upstream, "checkout.refused", "The payment provider refused to open a page",
@@ -86,7 +88,8 @@ type Input struct {
 	Total      int64  // minor units: what the client was shown
 	Currency   string // of Total
 	Email      string // for the receipt; the account's own when empty
-	Provider   string // empty: the first
+	Provider   string // empty: the first that takes it
+	Country    string // of the payer, ISO 3166-1 alpha-2 in upper case; empty: not known
 }
 
 // fingerprint is the canonical form of what is asked for. The selection is a
@@ -101,7 +104,8 @@ func (in Input) fingerprint() []byte {
 		Currency string
 		Email    string
 		Provider string
-	}{in.EventID, id.Sorted(in.Photos), in.WholeEvent, in.Total, in.Currency, in.Email, in.Provider})
+		Country  string
+	}{in.EventID, id.Sorted(in.Photos), in.WholeEvent, in.Total, in.Currency, in.Email, in.Provider, in.Country})
 	if err != nil {
 		panic("checkout: a fingerprint cannot be encoded: " + err.Error())
 	}

@@ -146,7 +146,7 @@ func (s *Service) build(ctx context.Context, tx pgx.Tx, in Input) (built, error)
 		return built{}, ErrPriceChanged.Detailf("Nothing was ordered. The total is now %s; confirm it with a new request.", now.Format()).
 			WithFields(problem.Field{Name: "total", Detail: strconv.FormatInt(quote.Total, 10)}, problem.Field{Name: "currency", Detail: quote.Currency})
 	}
-	provider, acct, err := s.provider(in, quote)
+	provider, acct, err := s.choose(in, quote.Currency, quote.Total)
 	if err != nil {
 		return built{}, err
 	}
@@ -176,7 +176,8 @@ func (s *Service) build(ctx context.Context, tx pgx.Tx, in Input) (built, error)
 }
 
 // same finds the buyer's open checkout of this very cart, receipt to the same
-// address, whose page can still be paid or is not known yet.
+// address and paid in the same way if one is asked for, whose page can still be
+// paid or is not known yet.
 func (s *Service) same(ctx context.Context, tx pgx.Tx, overlapping []uuid.UUID, in Input) (*order.Facts, error) {
 	if len(overlapping) != 1 {
 		return nil, nil
@@ -188,6 +189,9 @@ func (s *Service) same(ctx context.Context, tx pgx.Tx, overlapping []uuid.UUID, 
 	a := newest(f)
 	if !sameCart(f, in) || !f.Order.State.Open() || f.Order.Gross != in.Total || f.Order.Email != in.receiptTo() || a == nil {
 		return nil, nil
+	}
+	if in.Provider != "" && in.Provider != a.Provider {
+		return nil, nil // it is to be paid elsewhere
 	}
 	if a.ExpiresAt != nil && time.Until(*a.ExpiresAt) < time.Minute {
 		return nil, nil // it is about to end, or has ended and nobody told us
@@ -236,26 +240,6 @@ func (s *Service) notOwned(ctx context.Context, tx pgx.Tx, in Input, photos []uu
 		return ErrOwned.WithFields(wrong...)
 	}
 	return nil
-}
-
-func (s *Service) provider(in Input, q catalog.Quote) (name, acct string, err error) {
-	if q.Total == 0 {
-		return ProviderFree, ProviderFree, nil
-	}
-	if len(s.providers) == 0 {
-		return "", "", ErrNoPayment
-	}
-	for _, p := range s.providers {
-		if in.Provider != "" && p.Name() != in.Provider {
-			continue
-		}
-		if minimum, ok := p.Minimum(q.Currency); ok && q.Total < minimum {
-			least := money.Amount{Minor: minimum, Currency: q.Currency}
-			return "", "", ErrTooSmall.Detailf("Nothing was ordered. The smallest payment is %s: choose more photos.", least.Format())
-		}
-		return p.Name(), p.Account(), nil
-	}
-	return "", "", ErrNoProvider
 }
 
 // assemble makes the order and its lines. The creator's part is floored on the

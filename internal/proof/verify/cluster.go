@@ -108,8 +108,7 @@ func (c *cluster) fill(ctx context.Context) error {
 		return err
 	}
 	shop := catalog.New(pool, catalog.Config{
-		MinimumPrice: func(string) int64 { return 1 },
-		HasOrders:    func(context.Context, pg.DBTX, uuid.UUID) (bool, error) { return false, nil },
+		HasOrders: func(context.Context, pg.DBTX, uuid.UUID) (bool, error) { return false, nil },
 	})
 	event, err := shop.CreateEvent(ctx, catalog.NewEvent{
 		CreatorID: creator, Title: "Harbour run", Visibility: catalog.Public, CommissionBps: 1500, Zone: "Europe/Lisbon",
