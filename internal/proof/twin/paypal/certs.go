@@ -52,10 +52,9 @@ type signer struct {
 
 // leaf says what is unusual about a certificate.
 type leaf struct {
-	name    string        // CN; default certName
-	issuer  *issuer       // default PayPal's
-	expired bool          // it ran out yesterday
-	age     time.Duration // how long ago it was issued; default a month
+	name    string  // CN; default certName
+	issuer  *issuer // default PayPal's
+	expired bool    // it ran out yesterday
 }
 
 func must[T any](v T, err error) T {
