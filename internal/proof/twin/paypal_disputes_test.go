@@ -130,3 +130,35 @@ func TestPayPalListsDisputes(t *testing.T) {
 	_, err = s.control.MoveDispute(t.Context(), "PP-R-none", twin.DisputeWon)
 	require.Error(t, err)
 }
+
+// TestPayPalsChance draws PayPal's own oddities by their rates.
+func TestPayPalsChance(t *testing.T) {
+	t.Parallel()
+	s := sell(t)
+	for fault, want := range map[twin.Fault]string{
+		twin.CapturePending: "PENDING", twin.CaptureDeclined: "DECLINED", twin.CaptureDenied: "DECLINED",
+	} {
+		s.rates(t, 1, twin.Rates{fault: 1})
+		_, p := s.sold(t, string(fault), twin.PayRequest{})
+		_, c := s.call(t, http.MethodGet, "/v2/payments/captures/"+p, "", nil)
+		require.Equal(t, want, c["status"], fault)
+	}
+	s.rates(t, 1, twin.Rates{twin.Decline: 1})
+	id := s.openOrder(t, "again")
+	for _, want := range []int{422, 201} {
+		s.approve(t, id, twin.PayRequest{})
+		status, _ := s.capture(t, id)
+		require.Equal(t, want, status, "the first card is declined, the second is not")
+	}
+	s.quiet(t)
+
+	// What is ordered for paying holds for the capture as well.
+	s.rates(t, 1, nil)
+	before := len(s.mail.seen())
+	s.sold(t, "silent", twin.PayRequest{Faults: []twin.Fault{twin.Silence}})
+	s.quiet(t)
+	require.Len(t, s.mail.seen(), before)
+	s.sold(t, "doubled", twin.PayRequest{Faults: []twin.Fault{twin.Duplicate}})
+	s.quiet(t)
+	require.GreaterOrEqual(t, len(s.mail.seen()), before+6)
+}
