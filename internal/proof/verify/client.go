@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"proofroom/internal/base/id"
 	"proofroom/internal/proof/twin"
@@ -32,9 +34,16 @@ func (w *World) Guest(ctx context.Context) (Buyer, error) {
 
 // Cart is what a buyer wants, with the total that the buyer was shown.
 type Cart struct {
-	Photos []uuid.UUID
-	Whole  bool
-	Total  int64
+	Photos   []uuid.UUID
+	Whole    bool
+	Total    int64
+	Provider string // empty: the first that takes it
+}
+
+// By is the same cart, paid with a provider.
+func (c Cart) By(provider string) Cart {
+	c.Provider = provider
+	return c
 }
 
 // Cart chooses n photographs of the event.
@@ -102,6 +111,8 @@ func (w *World) Call(ctx context.Context, i *Instance, method, path, token, key 
 		return Answer{Err: err}
 	}
 	req.Header.Set("Content-Type", "application/json")
+	// Each buyer comes from an address of their own, as in life.
+	req.Header.Set("X-Forwarded-For", addressOf(token))
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -126,6 +137,14 @@ func (w *World) Call(ctx context.Context, i *Instance, method, path, token, key 
 	return a
 }
 
+// addressOf is the address of whoever has a token.
+func addressOf(token string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(token))
+	n := h.Sum32()
+	return fmt.Sprintf("10.%d.%d.%d", byte(n>>16), byte(n>>8), byte(n))
+}
+
 // Checkout sends one checkout request and keeps what was answered.
 func (w *World) Checkout(ctx context.Context, i *Instance, b Buyer, key string, c Cart) Answer {
 	body := map[string]any{"event_id": w.Event, "total": c.Total, "currency": Currency, "email": "buyer@example.com"}
@@ -133,6 +152,9 @@ func (w *World) Checkout(ctx context.Context, i *Instance, b Buyer, key string, 
 		body["whole_event"] = true
 	} else {
 		body["photos"] = c.Photos
+	}
+	if c.Provider != "" {
+		body["provider"] = c.Provider
 	}
 	a := w.Call(ctx, i, http.MethodPost, "/api/v1/checkouts", b.Token, key, body)
 	w.clients.add(said{buyer: b.ID, key: key, cart: c, answer: a})
@@ -157,13 +179,19 @@ func (w *World) Order(ctx context.Context, b Buyer, key string, c Cart, to ...*I
 	return a, nil
 }
 
-// NewOrder makes a new buyer's order of n photographs on some instance.
+// NewOrder makes a new buyer's order of n photographs on some instance, to be
+// paid with Stripe.
 func (w *World) NewOrder(ctx context.Context, n int) (Buyer, uuid.UUID, error) {
+	return w.NewOrderBy(ctx, twin.Stripe, n)
+}
+
+// NewOrderBy is NewOrder with another provider.
+func (w *World) NewOrderBy(ctx context.Context, provider string, n int) (Buyer, uuid.UUID, error) {
 	b, err := w.Guest(ctx)
 	if err != nil {
 		return b, uuid.Nil, err
 	}
-	a, err := w.Order(ctx, b, "order-"+id.Short(12), w.Cart(n), w.alive()...)
+	a, err := w.Order(ctx, b, "order-"+id.Short(12), w.Cart(n).By(provider), w.alive()...)
 	if err == nil && a.Status != http.StatusCreated {
 		err = fmt.Errorf("a checkout was answered %s", a)
 	}
@@ -186,16 +214,47 @@ func (w *World) Refund(ctx context.Context, i *Instance, orderID uuid.UUID) Answ
 	return w.Call(ctx, i, http.MethodPost, "/api/v1/orders/"+orderID.String()+"/refund", w.Operator, "", map[string]any{"reason": "asked for it"})
 }
 
-// Page is the one page of an order at the provider.
-func (w *World) Page(ctx context.Context, orderID uuid.UUID) (twin.SessionView, error) {
-	pages, err := w.Twin.Sessions(ctx, twin.SessionFilter{ClientReferenceID: orderID.String()})
+// Page is the one page of an order at its provider.
+func (w *World) Page(ctx context.Context, orderID uuid.UUID) (twin.PageView, error) {
+	pages, err := w.Pages(ctx, orderID)
 	if err != nil {
-		return twin.SessionView{}, err
+		return twin.PageView{}, err
 	}
 	if len(pages) == 0 {
-		return twin.SessionView{}, fmt.Errorf("order %s has no page at the provider", orderID)
+		return twin.PageView{}, fmt.Errorf("order %s has no page at a provider", orderID)
 	}
-	w.Check(len(pages) == 1, "order %s has %d pages at the provider", orderID, len(pages))
+	w.Check(len(pages) == 1, "order %s has %d pages at its provider", orderID, len(pages))
+	return pages[0], nil
+}
+
+// Pages are all pages of an order, by its attempts: not every provider is told
+// the order.
+func (w *World) Pages(ctx context.Context, orderID uuid.UUID) ([]twin.PageView, error) {
+	rows, _ := w.DB.Query(ctx, `SELECT id::text FROM attempts WHERE order_id = $1 ORDER BY ordinal`, orderID)
+	attempts, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	var out []twin.PageView
+	for _, a := range attempts {
+		pages, err := w.Twin.Pages(ctx, twin.PageFilter{AttemptID: a})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, pages...)
+	}
+	return out, nil
+}
+
+// PageAt is a page by the provider's name of it.
+func (w *World) PageAt(ctx context.Context, ref string) (twin.PageView, error) {
+	pages, err := w.Twin.Pages(ctx, twin.PageFilter{Ref: ref})
+	if err != nil {
+		return twin.PageView{}, err
+	}
+	if len(pages) != 1 {
+		return twin.PageView{}, fmt.Errorf("there are %d pages %s at the providers", len(pages), ref)
+	}
 	return pages[0], nil
 }
 
@@ -205,18 +264,18 @@ func (w *World) Pay(ctx context.Context, orderID uuid.UUID, r twin.PayRequest) (
 	if err != nil {
 		return twin.PayResult{}, err
 	}
-	return w.Twin.Pay(ctx, page.ID, r)
+	return w.Twin.Pay(ctx, page.Ref, r)
 }
 
 // PayAll pays every page that still can be paid, as payers do who were sent
 // more than one.
 func (w *World) PayAll(ctx context.Context) error {
-	pages, err := w.Twin.Sessions(ctx, twin.SessionFilter{Status: "open"})
+	pages, err := w.Twin.Pages(ctx, twin.PageFilter{Status: twin.PageOpen})
 	if err != nil {
 		return err
 	}
 	for _, p := range pages {
-		if _, err := w.Twin.Pay(ctx, p.ID, twin.PayRequest{}); err != nil {
+		if _, err := w.Twin.Pay(ctx, p.Ref, twin.PayRequest{}); err != nil {
 			return err
 		}
 	}
@@ -238,11 +297,15 @@ func (w *World) EventOf(ctx context.Context, session, kind string) (string, erro
 // Redeliver sends an event to the instances, many times at once, and notes that
 // these sendings overlapped.
 func (w *World) Redeliver(ctx context.Context, event string, times int, to ...*Instance) ([]twin.Delivered, error) {
+	ev, err := w.Twin.Event(ctx, event)
+	if err != nil {
+		return nil, err
+	}
 	var urls []string
 	for _, i := range to {
-		urls = append(urls, i.Webhooks())
+		urls = append(urls, i.Webhooks(ev.Provider))
 	}
-	got, err := w.Twin.Redeliver(ctx, event, twin.Redelivery{Times: times, URLs: urls, Secret: WebhookSecret})
+	got, err := w.Twin.Redeliver(ctx, event, twin.Redelivery{Times: times, URLs: urls, Secret: Secret(ev.Provider)})
 	w.Count(Deliveries, len(got))
 	for _, d := range got {
 		w.Span(event, d.At, d.At.Add(time.Duration(d.Millis)*time.Millisecond+time.Millisecond))

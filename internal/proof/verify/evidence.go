@@ -13,7 +13,7 @@ import (
 
 // evidence are the tables that are kept of a world in which something broke.
 var evidence = []string{
-	"orders", "order_lines", "order_history", "attempts", "payments", "refund_requests", "refunds", "decisions", "reservations", "open_orders",
+	"orders", "order_lines", "order_history", "attempts", "payments", "refund_requests", "refunds", "disputes", "dispute_movements", "decisions", "reservations", "open_orders",
 	"entitlements", "ledger_entries", "ledger_postings", "ledger_accounts", "wallets", "messages", "inbox", "idempotency_keys", "audit_log", "river_job",
 }
 
@@ -35,8 +35,10 @@ func (w *World) keepEvidence(ctx context.Context) error {
 		provider[name] = v
 		errs = append(errs, err)
 	}
-	sessions, err := w.Twin.Sessions(ctx, twin.SessionFilter{})
-	keep("sessions", sessions, err)
+	pages, err := w.Twin.Pages(ctx, twin.PageFilter{})
+	keep("pages", pages, err)
+	disputes, err := w.Twin.Disputes(ctx)
+	keep("disputes", disputes, err)
 	events, err := w.Twin.Events(ctx, twin.EventFilter{})
 	keep("events", events, err)
 	deliveries, err := w.Twin.Deliveries(ctx, twin.DeliveryFilter{})

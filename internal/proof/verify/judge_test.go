@@ -21,20 +21,21 @@ func touch(t *testing.T, name string) {
 func trial() (*court, uuid.UUID) {
 	orderID, attemptID, requestID, buyer, photo := id.New(), id.New(), id.New(), id.New(), id.New()
 	c := &court{
-		w:    &World{refunded: map[string]bool{}},
-		paid: []twin.PaymentTotals{{Provider: "stripe", Payment: "pi_1", OrderID: orderID.String(), Currency: "eur", Totals: twin.Totals{Charges: 1, Charged: 700, Refunded: 200}}},
-		sessions: []twin.SessionView{{
-			ID: "cs_1", Status: "complete", ClientReferenceID: orderID.String(), Metadata: map[string]string{"attempt_id": attemptID.String()},
+		w: &World{refunded: map[string]bool{}, unproven: map[string]bool{}},
+		paid: []twin.PaymentTotals{{
+			Provider: "stripe", Payment: "pi_1", AttemptID: attemptID.String(), Currency: "EUR", Totals: twin.Totals{Charges: 1, Charged: 700, Refunded: 200},
 		}},
+		hosted:     []twin.PageView{{Provider: "stripe", Ref: "cs_1", Status: twin.PagePaid, AttemptID: attemptID.String()}},
 		given:      []twin.RefundView{{ID: "re_1", Status: "succeeded", Amount: 200, Payment: "pi_1", RequestID: requestID.String()}},
 		deliveries: []twin.DeliveryView{{Event: "evt_1", Type: "payment_intent.succeeded"}},
-		genuine:    map[string]string{"evt_1": "{}"},
+		genuine:    map[string][]string{"stripe:evt_1": {"{}"}},
+		names:      map[string]string{"evt_1": "stripe:evt_1"},
 		orders:     map[uuid.UUID]dbOrder{orderID: {ID: orderID, BuyerID: buyer, State: "paid", Currency: "EUR", Gross: 500, Paid: true, Granted: 1, Photos: []uuid.UUID{photo}}},
-		payments:   map[string]dbPayment{"pi_1": {PaymentID: "pi_1", OrderID: orderID, Took: true, Amount: 700, Currency: "EUR"}},
+		payments:   map[string]dbPayment{"stripe:pi_1": {Provider: "stripe", PaymentID: "pi_1", OrderID: orderID, Took: true, Amount: 700, Currency: "EUR"}},
 		requests:   map[string]dbRequest{requestID.String(): {ID: requestID, Amount: 200, State: "answered"}},
 		books:      map[uuid.UUID]int64{orderID: 500},
 		attempts:   map[string]dbAttempt{attemptID.String(): {ID: attemptID, OrderID: orderID}},
-		inbox:      map[string][]dbEvent{"evt_1": {{EventID: "evt_1", Class: "fact", Body: []byte("{}")}}},
+		inbox:      map[string][]dbEvent{"stripe:evt_1": {{Provider: "stripe", EventID: "evt_1", Class: "fact", Body: []byte("{}")}}},
 	}
 	answer := Answer{Status: http.StatusCreated, Body: []byte(`{"order_id":"` + orderID.String() + `","total":500,"currency":"EUR"}`)}
 	c.w.clients.add(said{buyer: buyer, key: "k", cart: Cart{Photos: []uuid.UUID{photo}, Total: 500}, answer: answer})
@@ -68,10 +69,10 @@ func TestJudge(t *testing.T) {
 		check  string
 		change func(c *court, order uuid.UUID)
 	}{
-		"money for nobody":        {CheckKnown, func(c *court, _ uuid.UUID) { c.paid[0].OrderID = "" }},
-		"money nobody noticed":    {CheckKnown, func(c *court, _ uuid.UUID) { delete(c.payments, "pi_1") }},
+		"money for nobody":        {CheckKnown, func(c *court, _ uuid.UUID) { c.paid[0].AttemptID = "" }},
+		"money nobody noticed":    {CheckKnown, func(c *court, _ uuid.UUID) { delete(c.payments, "stripe:pi_1") }},
 		"another amount":          {CheckKnown, func(c *court, _ uuid.UUID) { c.paid[0].Charged++ }},
-		"money that never came":   {CheckReal, func(c *court, _ uuid.UUID) { c.payments["pi_2"] = dbPayment{Took: true} }},
+		"money that never came":   {CheckReal, func(c *court, _ uuid.UUID) { c.payments["stripe:pi_2"] = dbPayment{Took: true} }},
 		"paid and not delivered":  {CheckKept, func(c *court, o uuid.UUID) { v := c.orders[o]; v.Paid = false; c.orders[o] = v }},
 		"books that forget":       {CheckBooks, func(c *court, o uuid.UUID) { delete(c.books, o) }},
 		"books that count twice":  {CheckBooks, func(c *court, o uuid.UUID) { c.books[o] = 1000 }},
@@ -79,17 +80,17 @@ func TestJudge(t *testing.T) {
 		"given back twice":        {CheckRefunds, func(c *court, _ uuid.UUID) { c.given = append(c.given, c.given[0]) }},
 		"given back for nobody":   {CheckRefunds, func(c *court, _ uuid.UUID) { c.given[0].RequestID = "" }},
 		"asked for and not given": {CheckRefunds, func(c *court, _ uuid.UUID) { c.given = nil }},
-		"a page of nobody":        {CheckPages, func(c *court, _ uuid.UUID) { c.sessions[0].Metadata = nil }},
-		"two pages":               {CheckPages, func(c *court, _ uuid.UUID) { c.sessions = append(c.sessions, c.sessions[0]) }},
+		"a page of nobody":        {CheckPages, func(c *court, _ uuid.UUID) { c.hosted[0].AttemptID = "" }},
+		"two pages":               {CheckPages, func(c *court, _ uuid.UUID) { c.hosted = append(c.hosted, c.hosted[0]) }},
 		"an open page of a dead cart": {CheckPages, func(c *court, o uuid.UUID) {
-			c.sessions[0].Status = "open"
+			c.hosted[0].Status = twin.PageOpen
 			v := c.orders[o]
 			v.State = "expired"
 			c.orders[o] = v
 		}},
 		"acknowledged and lost":    {CheckAcknowledged, func(c *court, _ uuid.UUID) { c.inbox = nil }},
-		"a stranger's event":       {CheckGenuine, func(c *court, _ uuid.UUID) { c.inbox["evt_2"] = []dbEvent{{}} }},
-		"an altered event":         {CheckGenuine, func(c *court, _ uuid.UUID) { c.genuine["evt_1"] = "{ }" }},
+		"a stranger's event":       {CheckGenuine, func(c *court, _ uuid.UUID) { c.inbox["stripe:evt_2"] = []dbEvent{{}} }},
+		"an altered event":         {CheckGenuine, func(c *court, _ uuid.UUID) { c.genuine["stripe:evt_1"] = []string{"{ }"} }},
 		"two answers":              {CheckAnswers, func(c *court, _ uuid.UUID) { again(c, func(s *said) { s.answer.Body = append(s.answer.Body, ' ') }) }},
 		"an answer about no order": {CheckAnswers, func(c *court, o uuid.UUID) { delete(c.orders, o) }},
 		"another buyer's order":    {CheckAnswers, func(c *court, o uuid.UUID) { v := c.orders[o]; v.BuyerID = id.New(); c.orders[o] = v }},

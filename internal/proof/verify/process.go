@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"proofroom/internal/proof/demo"
+	"proofroom/internal/proof/twin"
 )
 
 // patience bounds the start of a process.
@@ -58,10 +59,12 @@ func (w *World) Start(ctx context.Context, name string, faults ...string) (*Inst
 	i := &Instance{Name: name, lifeline: lifeline, exited: make(chan struct{}), ready: make(chan serving, 1)}
 	i.cmd = exec.Command(w.binary, "serve", //nolint:noctx // a process under test ends by the scenario's own signal
 		"--database-url", w.url, "--data-dir", dir, "--blobs", w.files(), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
-		"--public-url", publicURL, "--stripe-account", stripeAccount, "--stripe-url", w.twinURL,
-		"--poll-waits", "1m,2m,5m,15m,1h", "--darkroom", "/nonexistent")
+		"--public-url", publicURL, "--trusted-proxies", "127.0.0.1", "--stripe-url", w.twinURL, "--paypal-url", w.twinURL+"/paypal",
+		"--paypal-root-ca", w.caFile(), "--poll-waits", "1m,2m,5m,15m,1h", "--darkroom", "/nonexistent")
 	i.cmd.Env = append(environment(),
-		demo.LifelineEnv+"=3", "PROOFROOM_STRIPE_SECRET_KEY="+stripeKey, "PROOFROOM_STRIPE_WEBHOOK_SECRETS="+WebhookSecret,
+		demo.LifelineEnv+"=3", "PROOFROOM_STRIPE_SECRET_KEY="+twin.DefaultSecretKey, "PROOFROOM_STRIPE_WEBHOOK_SECRETS="+WebhookSecret,
+		"PROOFROOM_PAYPAL_CLIENT_ID="+twin.DefaultPayPalClient, "PROOFROOM_PAYPAL_CLIENT_SECRET="+twin.DefaultPayPalSecret,
+		"PROOFROOM_PAYPAL_WEBHOOK_ID="+webhookID,
 		"PROOFROOM_FAULTS="+strings.Join(faults, ","), "PROOFROOM_GUARDS_OFF="+strings.Join(w.guardsOff, ","))
 	i.cmd.ExtraFiles = []*os.File{hold}
 	i.cmd.Stdout = log

@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -21,14 +21,22 @@ import (
 	"proofroom/internal/proof/twin"
 )
 
-// WebhookSecret signs the provider's webhooks in every world.
-const WebhookSecret = "whsec_verify"
+// What every world's providers prove themselves with.
+const (
+	WebhookSecret = "whsec_verify"     // Stripe's signing secret
+	webhookID     = "WH-VERIFY-1"      // PayPal's id of the webhook
+	secretHash    = "verify-hash-4711" // Flutterwave's secret hash
+)
 
 const (
-	stripeAccount = "main"
-	stripeKey     = twin.DefaultSecretKey
-	publicURL     = "http://localhost:1" // nobody follows it
+	account1  = "main"               // our name of each provider's account
+	publicURL = "http://localhost:1" // nobody follows it
 )
+
+// Secret is what signs a provider's webhooks.
+func Secret(provider string) string {
+	return map[string]string{twin.Stripe: WebhookSecret, twin.PayPal: webhookID, twin.Flutterwave: secretHash}[provider]
+}
 
 // World is what one scenario breaks: a database of its own, a stand-in for the
 // payment provider, and processes of the server.
@@ -67,6 +75,7 @@ type World struct {
 	offset    time.Duration
 	failures  []string
 	refunded  map[string]bool // refunds that the scenario itself began at the provider
+	unproven  map[string]bool // bodies of forgeries that no signature tells from genuine ones
 	seen      []Finding       // what clients saw that must not be
 	original  [32]byte        // hash of the originals
 }
@@ -90,7 +99,7 @@ func newWorld(ctx context.Context, cfg worldConfig) (_ *World, err error) {
 	w := &World{
 		Operator: cfg.cluster.stock.operator, Event: cfg.cluster.stock.event, Photos: cfg.cluster.stock.photos,
 		Rand: rand.New(rand.NewPCG(cfg.seed, h.Sum64())), Rounds: cfg.rounds, Focus: cfg.focus, Patience: cfg.patience,
-		cluster: cfg.cluster, binary: cfg.binary, refunded: map[string]bool{},
+		cluster: cfg.cluster, binary: cfg.binary, refunded: map[string]bool{}, unproven: map[string]bool{},
 	}
 	defer func() {
 		if err != nil {
@@ -123,7 +132,14 @@ func newWorld(ctx context.Context, cfg worldConfig) (_ *World, err error) {
 	if w.front, err = newFront(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.Twin.SetEndpoints(ctx, twin.Endpoint{URL: w.front.url() + webhookPath, Secret: WebhookSecret}); err != nil {
+	var endpoints []twin.Endpoint
+	for _, p := range Providers {
+		endpoints = append(endpoints, twin.Endpoint{Provider: p, URL: w.front.url() + webhookPath(p), Secret: Secret(p)})
+	}
+	if err := w.Twin.SetEndpoints(ctx, endpoints...); err != nil {
+		return nil, err
+	}
+	if err := w.keepCA(ctx); err != nil {
 		return nil, err
 	}
 	for n := range cfg.instances {
@@ -137,14 +153,28 @@ func newWorld(ctx context.Context, cfg worldConfig) (_ *World, err error) {
 	return w, nil
 }
 
-const webhookPath = "/webhooks/stripe/" + stripeAccount
+// Providers are those that every world can pay with.
+var Providers = []string{twin.Stripe, twin.PayPal}
+
+func webhookPath(provider string) string { return "/webhooks/" + provider + "/" + account1 }
+
+// keepCA writes down the root of PayPal's certificates for the instances.
+func (w *World) keepCA(ctx context.Context) error {
+	pem, err := w.Twin.CA(ctx)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(w.caFile(), []byte(pem), 0o600)
+}
+
+func (w *World) caFile() string { return filepath.Join(w.dir, "paypal-ca.pem") }
 
 // Route sends the provider's webhooks to the first of these instances that
 // takes them.
 func (w *World) Route(to ...*Instance) { w.front.route(to...) }
 
-// Webhooks is an instance's own address for the provider's webhooks.
-func (i *Instance) Webhooks() string { return i.URL + webhookPath }
+// Webhooks is an instance's own address for a provider's webhooks.
+func (i *Instance) Webhooks(provider string) string { return i.URL + webhookPath(provider) }
 
 // Count notes pressure.
 func (w *World) Count(what string, n int) { w.pressure.add(what, n) }
@@ -204,6 +234,20 @@ func (w *World) Dashboard(ctx context.Context, r twin.RefundOrder) (twin.RefundV
 		w.mu.Unlock()
 	}
 	return v, err
+}
+
+// Unproven notes the body of a forgery that carries all that its provider's
+// signature covers: it is stored, and must not be believed.
+func (w *World) Unproven(body string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unproven[body] = true
+}
+
+func (w *World) accepted(body []byte) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.unproven[string(body)]
 }
 
 // Until polls a condition with a bound and says what did not come about.
@@ -313,7 +357,3 @@ func (w *World) quiesce(ctx context.Context) error {
 	}
 	return err
 }
-
-// stripeUnits compares a currency of ours with one of Stripe's: the worlds use
-// only currencies whose units are the same.
-func sameCurrency(ours, theirs string) bool { return strings.EqualFold(ours, theirs) }

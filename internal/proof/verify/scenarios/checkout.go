@@ -41,7 +41,7 @@ var c01 = verify.Scenario{
 				w.Check(errs[i] == nil, "request %d: %v", i, errs[i])
 				w.Check(bytes.Equal(a.Body, answers[0].Body), "request %d was answered %s, and the first %s", i, a, answers[0])
 			}
-			pages, err := w.Twin.Sessions(ctx, twin.SessionFilter{ClientReferenceID: answers[0].Order().String()})
+			pages, err := w.Pages(ctx, answers[0].Order())
 			if err != nil {
 				return err
 			}

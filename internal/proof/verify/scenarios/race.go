@@ -173,7 +173,7 @@ func closePage(ctx context.Context, w *verify.World, orderID uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	if _, err := w.Twin.Expire(ctx, page.ID); err != nil {
+	if _, err := w.Twin.Expire(ctx, page.Ref); err != nil {
 		return err
 	}
 	return w.Reaches(ctx, orderID, "expired")

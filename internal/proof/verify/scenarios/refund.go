@@ -176,7 +176,7 @@ func leftOver(ctx context.Context, w *verify.World) error {
 	err = w.Until(ctx, "the excess has gone back", func() (bool, error) {
 		given, err := w.Twin.Refunds(ctx)
 		at := slices.IndexFunc(given, func(r twin.RefundView) bool {
-			return r.Ref == page.ID && r.Amount == 600 && r.Status == "succeeded"
+			return r.Ref == page.Ref && r.Amount == 600 && r.Status == "succeeded"
 		})
 		if at >= 0 {
 			excess = given[at]

@@ -185,7 +185,7 @@ func (s *storm) pay(ctx context.Context, mine *rand.Rand, orderID uuid.UUID, pag
 	if mine.IntN(8) == 0 {
 		return nil // looked, and left
 	}
-	page, err := s.w.Twin.Session(ctx, pageID)
+	page, err := s.w.PageAt(ctx, pageID)
 	if err != nil {
 		return err
 	}
@@ -200,20 +200,20 @@ func (s *storm) pay(ctx context.Context, mine *rand.Rand, orderID uuid.UUID, pag
 	case 3:
 		pay.Method = twin.MethodDecline
 	}
-	if page.Status == "open" && mine.IntN(5) == 0 {
+	if page.Status == twin.PageOpen && mine.IntN(5) == 0 {
 		// Nobody tells us: the poller finds it. Of money on a page that is closed
 		// only the provider can tell.
 		pay.Faults = []twin.Fault{[]twin.Fault{twin.Drop, twin.Silence}[mine.IntN(2)]}
 	}
-	paid, err := s.w.Twin.Pay(ctx, page.ID, pay)
+	paid, err := s.w.Twin.Pay(ctx, page.Ref, pay)
 	if err != nil {
 		return err
 	}
 	switch paid.Outcome {
 	case "processing":
-		_, err = s.w.Twin.Finish(ctx, page.ID, mine.IntN(2) == 0)
+		_, err = s.w.Twin.Finish(ctx, page.Ref, mine.IntN(2) == 0)
 	case "declined":
-		_, err = s.w.Twin.Pay(ctx, page.ID, twin.PayRequest{})
+		_, err = s.w.Twin.Pay(ctx, page.Ref, twin.PayRequest{})
 	}
 	if err != nil {
 		return err
@@ -222,7 +222,7 @@ func (s *storm) pay(ctx context.Context, mine *rand.Rand, orderID uuid.UUID, pag
 	s.sold = append(s.sold, orderID)
 	s.mu.Unlock()
 	if len(pay.Faults) == 0 && mine.IntN(8) == 0 { // the same page once more
-		_, err = s.w.Twin.Pay(ctx, page.ID, twin.PayRequest{Force: true})
+		_, err = s.w.Twin.Pay(ctx, page.Ref, twin.PayRequest{Force: true})
 	}
 	return err
 }

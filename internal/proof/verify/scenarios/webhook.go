@@ -184,7 +184,7 @@ func claimed(ctx context.Context, w *verify.World) error {
 			if err != nil {
 				return err
 			}
-			if err := forge(ctx, w, twin.Forgery{Kind: kind, Ref: page.ID, Type: event}); err != nil {
+			if err := forge(ctx, w, twin.Forgery{Kind: kind, Ref: page.Ref, Type: event}); err != nil {
 				return err
 			}
 		}
@@ -226,7 +226,7 @@ func usurped(ctx context.Context, w *verify.World) error {
 }
 
 func forge(ctx context.Context, w *verify.World, f twin.Forgery) error {
-	f.URL, f.Secret = w.Instances[w.Rand.IntN(len(w.Instances))].Webhooks(), verify.WebhookSecret
+	f.URL, f.Secret = w.Instances[w.Rand.IntN(len(w.Instances))].Webhooks(twin.Stripe), verify.WebhookSecret
 	got, err := w.Twin.Forge(ctx, f)
 	if err != nil {
 		return err
