@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"proofroom/internal/proof/twin/flutterwave"
 	"proofroom/internal/proof/twin/host"
 	"proofroom/internal/proof/twin/paypal"
 	"proofroom/internal/proof/twin/stripe"
@@ -14,6 +15,16 @@ const (
 	DefaultPayPalClient = paypal.DefaultClientID
 	DefaultPayPalSecret = paypal.DefaultSecret
 )
+
+// DefaultFlutterwaveKey is accepted as Flutterwave's when no key is configured.
+const DefaultFlutterwaveKey = flutterwave.DefaultSecretKey
+
+// FlutterwaveConfig is one account at Flutterwave.
+type FlutterwaveConfig = flutterwave.Config
+
+// MethodLost is a way to pay at Flutterwave only: the card is charged and the
+// payer does not come back.
+const MethodLost = flutterwave.MethodLost
 
 // The providers' names.
 const (
@@ -157,3 +168,11 @@ var PayPalForgeries = paypal.Forgeries
 
 // ForgeSameCRC is explained at PayPalForgeries.
 const ForgeSameCRC = paypal.ForgeSameCRC
+
+// FlutterwaveForgeries lists the forgeries of Flutterwave's webhooks that must be
+// refused; FlutterwaveDeceptions those that its secret hash cannot tell from
+// genuine ones: what they claim must not be believed.
+var (
+	FlutterwaveForgeries  = flutterwave.Forgeries
+	FlutterwaveDeceptions = flutterwave.Deceptions
+)

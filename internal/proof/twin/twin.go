@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"proofroom/internal/proof/twin/flutterwave"
 	"proofroom/internal/proof/twin/host"
 	"proofroom/internal/proof/twin/paypal"
 	"proofroom/internal/proof/twin/stripe"
@@ -38,6 +39,10 @@ type Config struct {
 	// PayPal is the application whose calls PayPal's part takes. Default
 	// DefaultPayPalClient with DefaultPayPalSecret.
 	PayPal paypal.Config
+
+	// Flutterwave is the account whose calls Flutterwave's part takes. Default
+	// DefaultFlutterwaveKey.
+	Flutterwave flutterwave.Config
 
 	// Seed and Rates order random faults: Rates[f] is the share, 0 to 1, of
 	// pages, requests or events that suffer f.
@@ -98,7 +103,7 @@ func New(cfg Config) *Twin {
 		SecretKeys: cfg.SecretKeys, Account: cfg.Account, APIVersion: cfg.APIVersion, KeyMemory: cfg.KeyMemory,
 	})
 	t.paypal = paypal.New(h, cfg.PayPal)
-	h.Start(t.stripe, t.paypal)
+	h.Start(t.stripe, t.paypal, flutterwave.New(h, cfg.Flutterwave))
 	t.handler = t.routes()
 	return t
 }
