@@ -1,17 +1,24 @@
 # make demo    everything running, with real photographs and a stand-in for the payment provider
 # make test    every test
+# make contract PAYPAL_OPENAPI=DIR   PayPal's client and stand-in against PayPal's published descriptions
 # make build   bin/proofroom, bin/proofroom-proof and bin/darkroom
 SHELL := /bin/bash
 TOOL  := go tool -modfile=tools/go.mod
 export GOFLAGS := -buildvcs=false
 
-.PHONY: demo test build setup assets generate generated lint verify fuzz clean
+.PHONY: demo test contract build setup assets generate generated lint verify fuzz clean
 
 demo: setup assets build
 	@bin/proofroom demo $(DEMO)
 
 test: setup-test assets build
 	go run ./internal/testkit/pgtest/withpg go test $(TEST) ./...
+
+# DIR is the folder openapi of PayPal's repository paypal-rest-api-specifications.
+contract:
+	@test -n "$(PAYPAL_OPENAPI)" || { echo "Say where PayPal's descriptions are: make contract PAYPAL_OPENAPI=DIR (see docs/providers.md)." >&2; exit 1; }
+	go vet -tags contract ./internal/core/payment/paypal
+	PAYPAL_OPENAPI="$(abspath $(PAYPAL_OPENAPI))" go test -count=1 -tags contract -run 'TestContract|TestTheJudgeRefuses' ./internal/core/payment/paypal
 
 build:
 	CGO_ENABLED=0 go build -o bin/proofroom ./cmd/proofroom
