@@ -36,7 +36,7 @@ assets:
 	@go run ./assets/fetch || echo "The photographs could not be fetched: drawn pictures take their place. Run 'make assets' once online."
 
 generate:
-	go generate ./internal/base/pg ./internal/app
+	go generate ./internal/base/pg ./internal/app ./internal/core/ledger
 	$(TOOL) sqlc generate
 	$(TOOL) templ generate -path internal/edge/webui
 	$(TOOL) gofumpt -w $$(git ls-files --cached --others --exclude-standard '*.go' | grep -v /internal/db/ | grep -v _templ.go)

@@ -266,6 +266,52 @@ func TestDisputes(t *testing.T) {
 	})
 }
 
+// Others took the money back twice, or for ever: a dispute after the payout
+// makes debt once, what is earned next pays it, and winning restores it once.
+func TestDisputeAfterPayout(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := newCreator(t, w.pool)
+	o, next := newSold(c, "USD", 10_00, 8_50), newSold(c, "USD", 20_00, 17_00)
+	w.mustPost(t, o.sale(), o.release())
+	w.payOut(t, w.pool, c, "USD", 8_50)
+	lost := []Entry{o.sale(), o.opened(10_00), o.withdrawn(10_00), o.closed()}
+	for range 2 { // the same news twice
+		w.mustPost(t, lost...)
+		require.Equal(t, Balance{Debt: 8_50}, w.wallet(t, c, "USD"))
+	}
+	w.mustPost(t, next.sale(), next.release())
+	require.Equal(t, Balance{Available: 8_50}, w.wallet(t, c, "USD"))
+	won := []Entry{o.sale(), o.opened(10_00), o.withdrawn(10_00), o.reinstated("", 10_00), o.closed()}
+	for range 2 {
+		w.mustPost(t, won...)
+		require.Equal(t, Balance{Available: 17_00}, w.wallet(t, c, "USD"))
+	}
+	require.Empty(t, broken(t, w.pool))
+}
+
+// A sale that is refunded and lost as well costs the creator it once, whichever
+// comes first; the second time is the platform's loss.
+func TestDisputeAndRefundDebitOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, refundFirst := range []bool{true, false} {
+		o := newSold(newCreator(t, w.pool), "USD", 10_00, 8_50)
+		w.mustPost(t, o.sale(), o.release())
+		w.payOut(t, w.pool, o.creator, "USD", 8_50)
+		entries := []Entry{o.refund("1", 10_00), o.withdrawn(10_00)}
+		if !refundFirst {
+			entries[0], entries[1] = entries[1], entries[0]
+		}
+		for _, e := range entries {
+			w.mustPost(t, e)
+		}
+		require.Equal(t, Balance{Debt: 8_50}, w.wallet(t, o.creator, "USD"))
+		require.Equal(t, lines{clearing: -10_00, writeOff: 10_00}, w.lines(t, o.id, entries[1].Key))
+	}
+	require.Empty(t, broken(t, w.pool))
+}
+
 // A refund failed, another took its place, and the first is only heard of now:
 // there is no room for it, but it goes as it comes.
 func TestFailedRefundIsHeardOfLate(t *testing.T) {
