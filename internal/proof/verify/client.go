@@ -211,7 +211,7 @@ func (w *World) alive() []*Instance {
 
 // Refund asks for an order's money to go back, as the operator.
 func (w *World) Refund(ctx context.Context, i *Instance, orderID uuid.UUID) Answer {
-	return w.Call(ctx, i, http.MethodPost, "/api/v1/orders/"+orderID.String()+"/refund", w.Operator, "", map[string]any{"reason": "asked for it"})
+	return w.Call(ctx, i, http.MethodPost, "/api/v1/orders/"+orderID.String()+"/refunds", w.Operator, id.New().String(), map[string]any{"reason": "asked for it"})
 }
 
 // Page is the one page of an order at its provider.

@@ -60,11 +60,13 @@ func (w *World) Start(ctx context.Context, name string, faults ...string) (*Inst
 	i.cmd = exec.Command(w.binary, "serve", //nolint:noctx // a process under test ends by the scenario's own signal
 		"--database-url", w.url, "--data-dir", dir, "--blobs", w.files(), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
 		"--public-url", publicURL, "--trusted-proxies", "127.0.0.1", "--stripe-url", w.twinURL, "--paypal-url", w.twinURL+"/paypal",
-		"--paypal-root-ca", w.caFile(), "--poll-waits", "1m,2m,5m,15m,1h", "--darkroom", "/nonexistent")
+		"--paypal-root-ca", w.caFile(), "--flutterwave-url", w.twinURL+"/flutterwave",
+		"--poll-waits", "1m,2m,5m,15m,1h", "--darkroom", "/nonexistent")
 	i.cmd.Env = append(environment(),
 		demo.LifelineEnv+"=3", "PROOFROOM_STRIPE_SECRET_KEY="+twin.DefaultSecretKey, "PROOFROOM_STRIPE_WEBHOOK_SECRETS="+WebhookSecret,
 		"PROOFROOM_PAYPAL_CLIENT_ID="+twin.DefaultPayPalClient, "PROOFROOM_PAYPAL_CLIENT_SECRET="+twin.DefaultPayPalSecret,
 		"PROOFROOM_PAYPAL_WEBHOOK_ID="+webhookID,
+		"PROOFROOM_FLUTTERWAVE_SECRET_KEY="+twin.DefaultFlutterwaveKey, "PROOFROOM_FLUTTERWAVE_SECRET_HASHES="+secretHash,
 		"PROOFROOM_FAULTS="+strings.Join(faults, ","), "PROOFROOM_GUARDS_OFF="+strings.Join(w.guardsOff, ","))
 	i.cmd.ExtraFiles = []*os.File{hold}
 	i.cmd.Stdout = log

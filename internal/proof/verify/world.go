@@ -154,7 +154,7 @@ func newWorld(ctx context.Context, cfg worldConfig) (_ *World, err error) {
 }
 
 // Providers are those that every world can pay with.
-var Providers = []string{twin.Stripe, twin.PayPal}
+var Providers = []string{twin.Stripe, twin.PayPal, twin.Flutterwave}
 
 func webhookPath(provider string) string { return "/webhooks/" + provider + "/" + account1 }
 
