@@ -117,10 +117,10 @@ func TestRefusedRefundAsksWhatWentBack(t *testing.T) {
 			_, err := w.twin.RefundFromDashboard(t.Context(), twin.RefundOrder{Ref: page, Amount: amount, Faults: []twin.Fault{twin.Drop}})
 			require.NoError(t, err)
 			operator, reason := w.operator(), map[string]any{"reason": "test"}
-			require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+orderID+"/refund", operator, "", reason).status)
+			require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+orderID+"/refunds", operator, "back", reason).status)
 			if amount > 0 {
 				w.reaches(orderID, "review")
-				r := w.call("POST", "/api/v1/orders/"+orderID+"/refund", operator, "", reason)
+				r := w.call("POST", "/api/v1/orders/"+orderID+"/refunds", operator, "the rest", reason)
 				require.Equal(t, http.StatusAccepted, r.status, "what is left can be asked for: %s", r.body)
 				require.EqualValues(t, 700, r.json(t)["amount"])
 			}
@@ -224,7 +224,7 @@ func TestFailedRefundIsShown(t *testing.T) {
 	_, err = w.twin.MoveRefund(t.Context(), given[0].ID, "failed")
 	require.NoError(t, err)
 	w.until("the failure is known", func() bool { return w.count(`SELECT count(*) FROM refunds WHERE status = 'failed'`) == 1 })
-	require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+orderID+"/refund", w.operator(), "", map[string]any{"reason": "test"}).status)
+	require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+orderID+"/refunds", w.operator(), "back", map[string]any{"reason": "test"}).status)
 	w.until("the sale is back", func() bool { return w.count(`SELECT refunded FROM orders WHERE id = $1`, orderID) == 500 })
 	w.quiet()
 	require.Equal(t, "review", w.state(orderID))

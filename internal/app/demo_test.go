@@ -213,7 +213,7 @@ func TestRecountFindsWhatWasFalsified(t *testing.T) {
 		require.NoError(t, err)
 		w.until("the order is paid", func() bool { return w.state(o) == "paid" })
 	}
-	require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+back+"/refund", operator, "", map[string]any{"reason": "x"}).status)
+	require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+back+"/refunds", operator, "back", map[string]any{"reason": "x"}).status)
 	w.until("the money is back", func() bool { return w.state(back) == "refunded" })
 	require.NoError(t, w.twin.Quiet(t.Context(), 10*time.Second))
 	w.until("the inbox is quiet", func() bool {

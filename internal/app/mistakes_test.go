@@ -239,7 +239,7 @@ func TestLateNewsChangesNothing(t *testing.T) {
 	orderID, page := w.order(w.guest(), "k", w.photos[0])
 	paid := w.pay(page)
 	w.reaches(orderID, "paid")
-	require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+orderID+"/refund", w.operator(), "", map[string]any{"reason": "test"}).status)
+	require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+orderID+"/refunds", w.operator(), "back", map[string]any{"reason": "test"}).status)
 	w.reaches(orderID, "refunded")
 	w.quiet()
 	before := w.count(`SELECT count(*) FROM ledger_entries`)
@@ -388,7 +388,7 @@ func TestTwoOperatorsRefundAtOnce(t *testing.T) {
 	statuses := make([]int, 2)
 	for i, token := range []string{a, b} {
 		wg.Go(func() {
-			statuses[i] = w.call("POST", "/api/v1/orders/"+orderID+"/refund", token, "", map[string]any{"reason": "test"}).status
+			statuses[i] = w.call("POST", "/api/v1/orders/"+orderID+"/refunds", token, "back", map[string]any{"reason": "test"}).status
 		})
 	}
 	wg.Wait()

@@ -45,12 +45,12 @@ func TestOnePhotographSold(t *testing.T) {
 
 	operator, _, err := w.srv.Accounts.Provision(t.Context(), "op@example.com", "", "test", []account.Role{account.Operator})
 	require.NoError(t, err)
-	refund := w.call("POST", "/api/v1/orders/"+orderID+"/refund", operator, "", map[string]any{"reason": "asked for it"})
+	refund := w.call("POST", "/api/v1/orders/"+orderID+"/refunds", operator, "back", map[string]any{"reason": "asked for it"})
 	require.Equal(t, http.StatusAccepted, refund.status, "%s", refund.body)
 	require.Equal(t, 0, w.count(`SELECT count(*) FROM entitlements WHERE order_id = $1 AND revoked_at IS NULL`, orderID), "access ends with the request")
 	w.until("the money is back", func() bool { return w.state(orderID) == "refunded" })
 	require.Equal(t, 0, w.count(`SELECT pending FROM wallets WHERE creator_id = $1`, w.creator))
-	second := w.call("POST", "/api/v1/orders/"+orderID+"/refund", operator, "", map[string]any{"reason": "again"})
+	second := w.call("POST", "/api/v1/orders/"+orderID+"/refunds", operator, "back-2", map[string]any{"reason": "again"})
 	require.Equal(t, http.StatusConflict, second.status)
 	w.until("the inbox is quiet", func() bool {
 		return w.count(`SELECT count(*) FROM inbox WHERE state NOT IN ('done', 'ignored')`) == 0

@@ -314,7 +314,7 @@ func (d *Derived) unmet(f *Facts, given map[PaymentKey]int64) {
 		if why == "" {
 			why = "it failed at the provider"
 		}
-		d.reason(unmetReason+r.ID.String(), "refund request "+r.ID.String()+" did not succeed: "+why)
+		d.reason(Unmet(r.ID), "refund request "+r.ID.String()+" did not succeed: "+why)
 	}
 }
 

@@ -55,7 +55,10 @@ func (f *Facts) holds(subject string) bool {
 
 // look sorts the reasons, and leaves out those that a person has looked at.
 func (d *Derived) look(f *Facts) {
-	d.Reviews = slices.DeleteFunc(d.Reviews, func(r Reason) bool { return f.Decisions[DecideSeen+r.Subject] != "" })
+	d.Reviews = slices.DeleteFunc(d.Reviews, func(r Reason) bool {
+		_, seen := f.Decisions[DecideSeen+r.Subject]
+		return seen
+	})
 	slices.SortFunc(d.Reviews, func(a, b Reason) int { return strings.Compare(a.Subject, b.Subject) })
 	d.Reviews = slices.CompactFunc(d.Reviews, func(a, b Reason) bool { return a.Subject == b.Subject })
 }
@@ -72,21 +75,28 @@ func (d *Derived) Words() string {
 // Remedy is what a person can do about a reason.
 type Remedy struct {
 	Acknowledge bool     // to have looked at it may be all there is to do
-	Return      *Payment // money that bought nothing, to give back
-	Amount      int64    // of Return or Partial, in minor units
+	Return      *Payment // money that bought nothing, to give back by a request of Kind
+	Kind        RequestKind
+	Amount      int64    // of Return, in minor units
 	Partial     *Refund  // begun at the provider: say which lines it ended
-	Lines       []Line   // of Partial: those that have not ended
+	Lines       []Line   // of Return: what it gives back; of Partial: those that have not ended
 	Withdraw    *Request // asked for, and the provider never said a word
 }
 
 // Remedy finds what can be done about one of the order's reasons.
 func (f *Facts) Remedy(d *Derived, r Reason) Remedy {
 	if key, ok := strings.CutPrefix(r.Subject, mismatchReason); ok {
-		return f.giveBack(f.paymentNamed(key))
+		return f.giveBack(d, f.paymentNamed(key), RefundSurplus)
 	}
 	if requestID, ok := cutID(r.Subject, unmetReason); ok {
-		if q := f.Request(requestID); q != nil && !q.Kind.ofSale() {
-			return f.giveBack(f.Payment(q.Payment))
+		switch q := f.Request(requestID); {
+		case q == nil:
+		case q.Kind == RefundCovered && d.Kept != nil && !f.Disputed(d.Kept):
+			if amount := min(q.Amount, f.SaleLeft(d.Kept)); amount > 0 {
+				return Remedy{Acknowledge: true, Return: d.Kept, Kind: q.Kind, Amount: amount, Lines: f.linesOf(q.LineIDs)}
+			}
+		case !q.Kind.ofSale():
+			return f.giveBack(d, f.Payment(q.Payment), q.Kind)
 		}
 	}
 	if requestID, ok := cutID(r.Subject, overdueRequest); ok {
@@ -95,31 +105,26 @@ func (f *Facts) Remedy(d *Derived, r Reason) Remedy {
 	if key, ok := strings.CutPrefix(r.Subject, partialReason); ok && d.Kept != nil {
 		for i := range f.Refunds {
 			if b := &f.Refunds[i]; b.Key() == key {
-				return Remedy{Partial: b, Amount: b.Amount, Lines: f.Remaining(d.Kept)}
+				return Remedy{Partial: b, Lines: f.Remaining(d.Kept)}
 			}
 		}
 	}
 	return Remedy{Acknowledge: true}
 }
 
-func (f *Facts) giveBack(p *Payment) Remedy {
+func (f *Facts) giveBack(d *Derived, p *Payment, kind RequestKind) Remedy {
 	m := Remedy{Acknowledge: true}
 	if p == nil || f.Disputed(p) {
 		return m
 	}
-	if amount := f.surplusLeft(p); amount > 0 {
-		m.Return, m.Amount = p, amount
+	amount := f.Refundable(p)
+	if d.Kept != nil && d.Kept.Key == p.Key {
+		amount -= max(0, f.SaleLeft(p)) // that was sold
+	}
+	if amount > 0 {
+		m.Return, m.Kind, m.Amount = p, kind, amount
 	}
 	return m
-}
-
-// surplusLeft is what of a payment bought nothing and can still be asked back.
-func (f *Facts) surplusLeft(p *Payment) int64 {
-	d := Derive(f)
-	if d.Kept == nil || d.Kept.Key != p.Key {
-		return f.Refundable(p)
-	}
-	return f.Refundable(p) - max(0, f.SaleLeft(p))
 }
 
 // Remaining are the lines of a sale that have not ended.
@@ -129,6 +134,10 @@ func (f *Facts) Remaining(kept *Payment) []Line {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(f.Lines), func(l Line) bool { return ended[l.ID] })
+}
+
+func (f *Facts) linesOf(ids []uuid.UUID) []Line {
+	return slices.DeleteFunc(slices.Clone(f.Lines), func(l Line) bool { return !slices.Contains(ids, l.ID) })
 }
 
 func (f *Facts) paymentNamed(key string) *Payment {
@@ -148,6 +157,9 @@ func cutID(subject, prefix string) (uuid.UUID, bool) {
 	requestID, err := uuid.Parse(text)
 	return requestID, err == nil
 }
+
+// Unmet is the subject of the reason that a request did not succeed.
+func Unmet(requestID uuid.UUID) string { return unmetReason + requestID.String() }
 
 // noLines is the value of a decision that names none.
 const noLines = "none"

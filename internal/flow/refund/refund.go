@@ -2,15 +2,16 @@ package refund
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"time"
+	"slices"
+	"strconv"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 
 	"proofroom/internal/base/faultpoint"
 	"proofroom/internal/base/guard"
@@ -19,13 +20,14 @@ import (
 	"proofroom/internal/base/pg"
 	"proofroom/internal/base/problem"
 	"proofroom/internal/core/account"
+	"proofroom/internal/core/idempotency"
 	"proofroom/internal/core/order"
 	"proofroom/internal/core/payment"
 )
 
 var (
-	guardSum = guard.Define("refund.sum", guard.Check, "more is given back than was taken")
-	guardKey = guard.Define("refund.provider_key", guard.Key, "a retried call gives the money back twice")
+	guardSum     = guard.Define("refund.sum", guard.Check, "more is given back than was taken")
+	guardDispute = guard.Define("refund.dispute", guard.Check, "a disputed payment is given back and taken as well")
 
 	afterRequest = faultpoint.Define("refund.after_request", "the request is committed, the provider was not asked")
 	afterCall    = faultpoint.Define("refund.after_call", "the provider took the refund, its answer is not stored")
@@ -35,8 +37,18 @@ var (
 var (
 	ErrNothing = problem.Define(problem.Conflict, "refund.nothing_left", "There is nothing to give back",
 		"Nothing was refunded. The order is not paid, or all of it was given back or is on its way.")
+	ErrTooMuch = problem.Define(problem.Conflict, "refund.too_much", "Less than that is left to give back",
+		"Nothing was refunded. Part of the order's money went back in another way: refund what is left as a whole.")
+	ErrLines = problem.Define(problem.Unprocessable, "refund.lines", "These are not lines to refund",
+		"Nothing was refunded. Name lines of this order that were not given back already.")
+	ErrDisputed = problem.Define(problem.Conflict, "refund.disputed", "The payment is disputed",
+		"Nothing was refunded. The payer's bank or the provider decides about this money first; a refund now would give it back twice. Wait for the end of the dispute.")
 	ErrNoOrder = problem.Define(problem.NotFound, "order.not_found", "There is no such order",
 		"Nothing was refunded. Check the order's id.")
+	ErrKeyReused = problem.Define(problem.Unprocessable, "refund.key_reused", "This key belongs to another request",
+		"Nothing was refunded. An Idempotency-Key names one request: send a new key with a new request.")
+	ErrRunning = problem.Define(problem.Conflict, "refund.running", "The first request is still at work",
+		"Nothing was refunded twice. Send the same request with the same key again in a moment to get its answer.")
 )
 
 // Settler brings about what changed facts of an order mean.
@@ -54,12 +66,15 @@ type Service struct {
 	pool      *pgxpool.Pool
 	log       *slog.Logger
 	orders    order.Store
+	keys      idempotency.Store
 	book      account.Book
 	settler   Settler
 	jobs      jobs.Enqueuer
 	queue     string
 	providers payment.Providers
 	sayer     Sayer
+	// What a proof took away.
+	unsummed, unclaimed bool
 }
 
 // New returns a Service whose jobs go to the named queue.
@@ -67,139 +82,166 @@ func New(pool *pgxpool.Pool, log *slog.Logger, settler Settler, enqueuer jobs.En
 	return &Service{pool: pool, log: log, settler: settler, jobs: enqueuer, queue: queue, providers: providers, sayer: sayer}
 }
 
-// Full asks for all that is left of an order's sale to go back, for an
-// operator. The buyer's access ends with it. reason is kept in the audit log.
-func (s *Service) Full(ctx context.Context, operatorID, orderID uuid.UUID, reason string) (order.Request, error) {
-	r, err := pg.InTx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (order.Request, error) {
-		return s.fullTx(ctx, tx, operatorID, orderID, reason)
-	})
-	if err != nil {
-		return order.Request{}, err
-	}
-	return r, afterRequest.Hit()
+// Input is what an operator asks to give back.
+type Input struct {
+	OperatorID uuid.UUID
+	OrderID    uuid.UUID
+	LineIDs    []uuid.UUID // whose prices; empty: all that is left of the sale
+	Reason     string      // kept in the audit log
+	Key        string      // the client's name for this request, scoped to the operator
 }
 
-func (s *Service) fullTx(ctx context.Context, tx pgx.Tx, operatorID, orderID uuid.UUID, reason string) (order.Request, error) {
-	fs, err := s.orders.LockTx(ctx, tx, []uuid.UUID{orderID})
+func (in Input) fingerprint() []byte {
+	b, err := json.Marshal(struct {
+		Order  uuid.UUID
+		Lines  []uuid.UUID
+		Reason string
+	}{in.OrderID, id.Sorted(in.LineIDs), in.Reason})
+	if err != nil {
+		panic("refund: a fingerprint cannot be encoded: " + err.Error())
+	}
+	sum := sha256.Sum256(b)
+	return sum[:]
+}
+
+// Result is what was asked for. It is stored under the request's key and given
+// again to whoever repeats the request.
+type Result struct {
+	ID       uuid.UUID   `json:"id" format:"uuid"`
+	OrderID  uuid.UUID   `json:"order_id" format:"uuid"`
+	Amount   int64       `json:"amount" doc:"What goes back, in minor units."`
+	Currency string      `json:"currency"`
+	Lines    []uuid.UUID `json:"lines" doc:"The lines whose access has ended."`
+}
+
+// Answer is the answer to a request, byte for byte as it was given first.
+type Answer struct {
+	Body     []byte // a Result as JSON
+	Replayed bool
+}
+
+// accepted is the status under which answers are stored.
+const accepted = 202
+
+// Ask asks for the prices of lines of an order's sale, or for all that is left of
+// it, to go back. The access of exactly these lines ends with it. The same
+// request with the same key is answered with the same bytes.
+func (s *Service) Ask(ctx context.Context, in Input) (Answer, error) {
+	claim := idempotency.Claim{ActorID: in.OperatorID, Operation: "refund", Key: in.Key, Fingerprint: in.fingerprint()}
+	a, err := pg.InTx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (Answer, error) {
+		b, err := s.keys.BeginTx(ctx, tx, claim)
+		if err != nil {
+			return Answer{}, err
+		}
+		switch b.State {
+		case idempotency.Done:
+			return Answer{Body: b.Body, Replayed: true}, nil
+		case idempotency.Mismatch:
+			return Answer{}, ErrKeyReused
+		case idempotency.Running:
+			return Answer{}, ErrRunning.After(b.RetryAfter)
+		case idempotency.New, idempotency.Resume:
+		}
+		r, err := s.askTx(ctx, tx, in)
+		if err != nil {
+			return Answer{}, err // which undoes the claim of the key as well
+		}
+		body, err := json.Marshal(Result{ID: r.ID, OrderID: r.OrderID, Amount: r.Amount, Currency: r.Currency, Lines: r.LineIDs})
+		if err != nil {
+			return Answer{}, err
+		}
+		if lost, err := s.keys.CompleteTx(ctx, tx, claim, b.Term, accepted, body); err != nil || lost != nil {
+			return Answer{}, errors.Join(err, errors.New("refund: the key was taken over inside its transaction"))
+		}
+		return Answer{Body: body}, nil
+	})
+	if err != nil || a.Replayed {
+		return a, err
+	}
+	return a, afterRequest.Hit()
+}
+
+func (s *Service) askTx(ctx context.Context, tx pgx.Tx, in Input) (order.Request, error) {
+	f, before, err := s.lockTx(ctx, tx, in.OrderID)
 	if err != nil {
 		return order.Request{}, err
 	}
-	if len(fs) == 0 {
-		return order.Request{}, ErrNoOrder
-	}
-	f := fs[0]
-	before := order.Derive(f)
-	if before.Kept == nil {
+	switch {
+	case before.Kept == nil:
 		return order.Request{}, ErrNothing
+	case guardDispute.On() && f.Disputed(before.Kept):
+		return order.Request{}, ErrDisputed
 	}
-	left := f.SaleLeft(before.Kept)
-	if !guardSum.On() {
-		left = f.Order.Gross
-	}
-	if left <= 0 {
-		return order.Request{}, ErrNothing
+	lines, amount, err := s.choose(f, before.Kept, in.LineIDs)
+	if err != nil {
+		return order.Request{}, err
 	}
 	auditID, err := s.book.AuditTx(ctx, tx, account.Audit{
-		AccountID: operatorID, Action: "refund", Subject: "order:" + orderID.String(),
-		Detail: map[string]any{"amount": left, "currency": f.Order.Currency, "reason": reason},
+		AccountID: in.OperatorID, Action: "refund", Subject: "order:" + in.OrderID.String(),
+		Detail: map[string]any{"amount": amount, "currency": f.Order.Currency, "lines": lines, "reason": in.Reason},
 	})
 	if err != nil {
 		return order.Request{}, err
 	}
 	r := order.Request{
-		ID: id.New(), OrderID: orderID, Payment: before.Kept.Key, Amount: left, Currency: f.Order.Currency, Kind: order.RefundSale,
-		CauseKind: order.CauseAudit, CauseID: auditID,
+		ID: id.New(), OrderID: in.OrderID, Payment: before.Kept.Key, Amount: amount, Currency: f.Order.Currency, Kind: order.RefundSale,
+		LineIDs: lines, CauseKind: order.CauseAudit, CauseID: auditID,
 	}
-	for _, l := range f.Lines {
-		r.LineIDs = append(r.LineIDs, l.ID)
-	}
+	return r, s.requestTx(ctx, tx, f, before, order.NewDelta(), r)
+}
+
+// requestTx writes a request, its effects and the job that sends it.
+func (s *Service) requestTx(ctx context.Context, tx pgx.Tx, f *order.Facts, before order.Derived, delta *order.Delta, r order.Request) error {
 	if _, err := s.orders.RequestRefundTx(ctx, tx, f, r); err != nil {
-		return order.Request{}, err
-	}
-	cause := order.Cause{Kind: order.CauseAudit, ID: auditID}
-	if err := s.settler.ReconsiderTx(ctx, tx, f, before, order.NewDelta(), cause); err != nil {
-		return order.Request{}, err
-	}
-	return r, s.jobs.EnqueueTx(ctx, tx, s.queue, order.RefundJob{RequestIDs: []uuid.UUID{r.ID}})
-}
-
-// Send asks the provider for the money of one request. It may be called any
-// number of times: the request's id is the provider's key.
-func (s *Service) Send(ctx context.Context, requestID uuid.UUID) error {
-	r, err := s.orders.Request(ctx, s.pool, requestID)
-	if err != nil || r.State != order.RequestOpen {
 		return err
 	}
-	p := s.providers.Find(r.Payment.Provider, r.Payment.Account)
-	if p == nil {
-		return fmt.Errorf("no account %s at %s is configured", r.Payment.Account, r.Payment.Provider)
+	if err := s.settler.ReconsiderTx(ctx, tx, f, before, delta, order.Cause{Kind: r.CauseKind, ID: r.CauseID}); err != nil {
+		return err
 	}
-	call := payment.RefundRequest{RequestID: r.ID, PaymentID: r.Payment.ID, Amount: r.Amount, Currency: r.Currency}
-	if !guardKey.On() {
-		call.RequestID = id.New()
+	return s.jobs.EnqueueTx(ctx, tx, s.queue, order.RefundJob{RequestIDs: []uuid.UUID{r.ID}})
+}
+
+// choose finds the lines to end and their money.
+func (s *Service) choose(f *order.Facts, kept *order.Payment, wanted []uuid.UUID) ([]uuid.UUID, int64, error) {
+	summed := guardSum.On() && !s.unsummed
+	lines := []uuid.UUID{}
+	amount := int64(0)
+	remaining := f.Remaining(kept)
+	for _, l := range remaining {
+		if len(wanted) == 0 || slices.Contains(wanted, l.ID) {
+			lines = append(lines, l.ID)
+			amount += l.Price
+		}
 	}
-	facts, err := p.Refund(ctx, call)
-	var no *payment.RejectedError
-	if errors.Is(err, payment.ErrNotFound) {
-		no = &payment.RejectedError{Provider: p.Name(), Code: "not_found", Message: "it does not know the payment"}
+	left := f.SaleLeft(kept)
+	if len(wanted) == 0 {
+		if amount = left; !summed {
+			amount = f.Order.Gross
+		}
 	}
-	if no != nil || errors.As(err, &no) {
-		return s.reject(ctx, p, r, no)
+	for i, lineID := range wanted {
+		if !slices.Contains(lines, lineID) {
+			return nil, 0, ErrLines.WithFields(problem.Field{
+				Name: "lines[" + strconv.Itoa(i) + "]", Detail: "It is no line of this order, or it was given back already.",
+			})
+		}
 	}
+	switch {
+	case amount <= 0:
+		return nil, 0, ErrNothing
+	case amount > left && summed:
+		return nil, 0, ErrTooMuch
+	}
+	return lines, amount, nil
+}
+
+func (s *Service) lockTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) (*order.Facts, order.Derived, error) {
+	fs, err := s.orders.LockTx(ctx, tx, []uuid.UUID{orderID})
 	if err != nil {
-		return fmt.Errorf("refund %s: %w", requestID, err)
+		return nil, order.Derived{}, err
 	}
-	if err := afterCall.Hit(); err != nil {
-		return err
+	if len(fs) == 0 {
+		return nil, order.Derived{}, ErrNoOrder
 	}
-	return s.sayer.Say(ctx, payment.Reply(p, "refund", r.Payment.ID, facts))
-}
-
-// reject records a provider's definite no: the request ends, and the access
-// that it had ended comes back, unless the money went back in another way that
-// nobody told us of. So the provider is asked first what was refunded.
-func (s *Service) reject(ctx context.Context, p payment.Provider, r order.Request, no *payment.RejectedError) error {
-	s.log.Warn("a provider refused a refund", "request", r.ID, "order", r.OrderID, "error", no)
-	facts, err := p.Fetch(ctx, payment.Pointer{EventType: "refund.refused", ObjectID: r.Payment.ID})
-	if err != nil && !errors.Is(err, payment.ErrNotFound) {
-		return fmt.Errorf("refund %s was refused (%w); ask what was refunded: %w", r.ID, no, err)
-	}
-	if err := s.sayer.Say(ctx, payment.Reply(p, "refund.refused", r.Payment.ID, facts)); err != nil {
-		return err
-	}
-	return pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
-		fs, err := s.orders.LockTx(ctx, tx, []uuid.UUID{r.OrderID})
-		if err != nil || len(fs) == 0 {
-			return err
-		}
-		f := fs[0]
-		before := order.Derive(f)
-		q := f.Request(r.ID)
-		if q == nil || q.State != order.RequestOpen {
-			return nil // answered meanwhile
-		}
-		q.State, q.Note = order.RequestRejected, no.Message
-		delta := order.NewDelta()
-		delta.Requests[q.ID] = true
-		return s.settler.ReconsiderTx(ctx, tx, f, before, delta, order.Cause{Kind: r.CauseKind, ID: r.CauseID})
-	})
-}
-
-// Worker runs refund jobs.
-type Worker struct {
-	river.WorkerDefaults[order.RefundJob]
-	Service *Service
-}
-
-// Timeout bounds one job.
-func (*Worker) Timeout(*river.Job[order.RefundJob]) time.Duration { return time.Minute }
-
-// Work sends each request of the job. One that fails is tried again with the
-// whole job; those that were answered are skipped then.
-func (w *Worker) Work(ctx context.Context, job *river.Job[order.RefundJob]) error {
-	var errs []error
-	for _, requestID := range job.Args.RequestIDs {
-		errs = append(errs, w.Service.Send(ctx, requestID))
-	}
-	return jobs.Result(errors.Join(errs...))
+	return fs[0], order.Derive(fs[0]), nil
 }

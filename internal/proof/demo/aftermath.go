@@ -69,8 +69,8 @@ func (s *sale) refused(ctx context.Context, shop *api, token string) error {
 // refund gives the money back as an operator would. Access must be gone with the
 // answer, before any money has moved.
 func (s *sale) refund(ctx context.Context, shop *api, operator Person) error {
-	err := shop.want(ctx, http.StatusAccepted, http.MethodPost, "/api/v1/orders/"+s.orderID.String()+"/refund",
-		call{token: operator.Token, body: map[string]any{"reason": "The demonstration gives it back."}}, nil)
+	err := shop.want(ctx, http.StatusAccepted, http.MethodPost, "/api/v1/orders/"+s.orderID.String()+"/refunds",
+		call{token: operator.Token, key: "refund-" + s.orderID.String(), body: map[string]any{"reason": "The demonstration gives it back."}}, nil)
 	if err != nil {
 		return err
 	}
