@@ -61,7 +61,7 @@ func (c *Client) CreateCheckout(ctx context.Context, in payment.CheckoutRequest)
 		Link string `json:"link"`
 	}
 	const what = "create a checkout page"
-	if _, err := c.post(ctx, what, "/payments", body, &page); err != nil {
+	if err := c.post(ctx, what, "/payments", body, &page); err != nil {
 		return payment.Checkout{}, err
 	}
 	if u, err := url.Parse(page.Link); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
@@ -135,7 +135,7 @@ func (c *Client) CloseCheckout(ctx context.Context, ref, link string) (payment.C
 		return payment.Checkout{}, fmt.Errorf("flutterwave: the address of the page %s is not known, so it cannot be closed", clip(ref, 64))
 	}
 	var off json.RawMessage
-	_, err := c.post(ctx, "disable a checkout page", "/payments/link/disable", map[string]string{"link": link}, &off)
+	err := c.post(ctx, "disable a checkout page", "/payments/link/disable", map[string]string{"link": link}, &off)
 	var rejected *payment.RejectedError
 	if errors.As(err, &rejected) && strings.Contains(strings.ToLower(rejected.Message), "inactive") {
 		err = nil // it was closed before

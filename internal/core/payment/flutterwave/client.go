@@ -162,12 +162,13 @@ func (c *Client) get(ctx context.Context, what, path string, query url.Values, o
 }
 
 // post sends in to path and reads the reply into out.
-func (c *Client) post(ctx context.Context, what, path string, in, out any) (answer, error) {
+func (c *Client) post(ctx context.Context, what, path string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
-		return answer{}, fmt.Errorf("flutterwave: %s: encode the request: %w", what, err)
+		return fmt.Errorf("flutterwave: %s: encode the request: %w", what, err)
 	}
-	return c.do(ctx, what, http.MethodPost, path, body, out)
+	_, err = c.do(ctx, what, http.MethodPost, path, body, out)
+	return err
 }
 
 // do makes one request, once: whether to repeat it is the caller's to decide.

@@ -39,7 +39,7 @@ func (c *Client) Refund(ctx context.Context, in payment.RefundRequest) ([]paymen
 	}
 	var got refund
 	body := refundRequest{Amount: amount, Comments: note(in.RequestID)}
-	if _, err := c.post(ctx, "refund", "/transactions/"+in.PaymentID+"/refund", body, &got); err != nil {
+	if err := c.post(ctx, "refund", "/transactions/"+in.PaymentID+"/refund", body, &got); err != nil {
 		return nil, err
 	}
 	if of := got.of(); guardAsked.On() && of != "" && of != in.PaymentID {

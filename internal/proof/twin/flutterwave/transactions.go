@@ -188,8 +188,8 @@ func (t *Twin) MovePayment(id, to string, faults []host.Fault) (host.PayResult, 
 		return host.PayResult{}, err
 	}
 	to = strings.ToLower(to)
-	pending, failed := x.status == statusPending, x.status == statusFailed
-	if !(pending && to == statusFailed || (pending || failed) && to == statusSuccessful) {
+	allowed := map[string][]string{statusPending: {statusSuccessful, statusFailed}, statusFailed: {statusSuccessful}}
+	if !slices.Contains(allowed[x.status], to) {
 		return host.PayResult{}, host.Conflict("the transaction %s is %s and cannot become %q", id, x.status, to)
 	}
 	res := host.PayResult{Outcome: host.OutcomeDeclined, Payment: x.id, Events: t.end(x, to == statusSuccessful, faults)}
