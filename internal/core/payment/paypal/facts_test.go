@@ -113,6 +113,16 @@ func TestOrdersOfOthers(t *testing.T) {
 	want := attemptFact("approved")
 	want.AttemptID, want.Amount, want.Currency = uuid.Nil, 0, ""
 	require.Equal(t, []payment.Observation{want}, facts)
+
+	d = open(t)
+	d.on(routeOrder, 200, strings.Replace(orderBody("COMPLETED", ""), `"purchase_units":[`, `"purchase_units":[{"reference_id":"x"},`, 1))
+	facts, err = d.Fetch(t.Context(), payment.Pointer{EventType: "CHECKOUT.ORDER.COMPLETED", ObjectID: pageID})
+	require.NoError(t, err)
+	require.Len(t, facts, 1)
+	require.Equal(t, uuid.Nil, facts[0].AttemptID)
+	_, err = d.Capture(t.Context(), captureRequest())
+	require.NoError(t, err)
+	require.Equal(t, []string{routeOrder, routeOrder}, d.made(), "and is not captured")
 }
 
 func TestPointers(t *testing.T) {

@@ -126,8 +126,14 @@ func (c *Client) orderFacts(o order) ([]payment.Observation, error) {
 	if err := checkID("order", o.ID); err != nil {
 		return nil, err
 	}
-	if len(o.Units) != 1 {
-		return nil, fmt.Errorf("paypal sent the order %s with %d purchase units; ours have one", o.ID, len(o.Units))
+	if len(o.Units) > 1 {
+		// Another shop's at the same account: ours have one unit.
+		return []payment.Observation{{
+			Provider: Name, Account: c.cfg.Account, Kind: payment.KindAttempt, Ref: o.ID, Status: payment.AttemptClosed,
+		}}, nil
+	}
+	if len(o.Units) == 0 {
+		return nil, fmt.Errorf("paypal sent the order %s without a purchase unit", o.ID)
 	}
 	unit := o.Units[0]
 	attemptID := ownID(unit.CustomID)
