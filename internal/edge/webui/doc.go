@@ -1,6 +1,7 @@
-// Package webui is the pages for buying and downloading: plain HTML made on the
-// server, usable without script. It shows what the services say and sends forms
-// to them; it decides nothing about money or access.
+// Package webui is the pages for buying and downloading, and those on which
+// operators look at what waits for a person: plain HTML made on the server, usable
+// without script. It shows what the services say and sends forms to them; it
+// decides nothing about money or access.
 //
 // # Owns
 //
@@ -18,6 +19,8 @@
 //   - Pictures here are watermarked derivatives, each checked against the event's
 //     openness on every request. Originals come from the address that
 //     [Deps.Original] names, which checks the grant.
+//   - What providers sent is shown to operators only, as text. What changes
+//     something is previewed first, and pressed twice it works once.
 //   - The content security policy allows no script and nothing from elsewhere.
 //
 // # Concurrency

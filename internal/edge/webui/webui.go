@@ -57,6 +57,8 @@ type Deps struct {
 	Checkout Checkout
 	// Original is the address of a photograph's original, which checks the grant.
 	Original func(photoID uuid.UUID) string
+	// Operating is for the pages of operators.
+	Operating Operating
 }
 
 type ui struct {
@@ -113,6 +115,7 @@ func New(d Deps) http.Handler {
 	post("/signout", u.signOut)
 	get("/setup/{token}", u.setupPage)
 	post("/setup/{token}", u.setup)
+	u.operate(get, post)
 	r.Get("/favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	r.Get(stylePath, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")

@@ -33,6 +33,7 @@ import (
 	"proofroom/internal/core/catalog"
 	"proofroom/internal/core/ledger"
 	"proofroom/internal/core/media"
+	"proofroom/internal/core/order"
 	"proofroom/internal/core/outbox"
 	"proofroom/internal/core/payment"
 	"proofroom/internal/core/payment/stripe"
@@ -109,6 +110,12 @@ func start(t *testing.T, others ...payment.Provider) *world {
 		Log: log, Cookies: edge.Cookies{Plain: true}, PayOrigins: []string{stand.URL}, Pool: db.Pool, Accounts: w.accounts, Catalog: w.catalog,
 		Pictures: media.New(db.Pool, media.NewStore(bucket), nil, nil, media.Config{}), Checkout: w.checkout,
 		Original: func(photoID uuid.UUID) string { return "/originals/" + photoID.String() },
+		Operating: webui.Operating{
+			Desk: inbox.NewDesk(db.Pool, providers, inbox.NewFetcher(db.Pool, log, providers, drainer.Wake), drainer),
+			Orders: func(ctx context.Context, f order.Filter) ([]order.Found, error) {
+				return order.Store{}.Search(ctx, db.Pool, f)
+			},
+		},
 	})
 	server.Config.Handler = obs.HTTP{Log: log, Metrics: obs.NewHTTPMetrics()}.Wrap(pages)
 	server.Start()
