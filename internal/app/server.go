@@ -28,6 +28,7 @@ import (
 	"proofroom/internal/core/ledger"
 	"proofroom/internal/core/media"
 	"proofroom/internal/core/media/pool"
+	"proofroom/internal/core/order"
 	"proofroom/internal/core/outbox"
 	"proofroom/internal/core/payment"
 	"proofroom/internal/edge"
@@ -64,6 +65,7 @@ type Server struct {
 	fetcher   *inbox.Fetcher
 	receiver  *inbox.Receiver
 	Asker     *inbox.Asker
+	Desk      *inbox.Desk
 	Checkout  *checkout.Service
 	Refunds   *refund.Service
 
@@ -147,6 +149,7 @@ func (s *Server) build(ctx context.Context) error {
 	s.fetcher = inbox.NewFetcher(s.pool, s.log, s.providers, s.Drainer.Wake)
 	s.receiver = inbox.NewReceiver(s.pool, s.log, func() { s.Drainer.Wake(); s.fetcher.Wake() })
 	s.Asker = inbox.NewAsker(s.pool, s.providers, s.Drainer)
+	s.Desk = inbox.NewDesk(s.pool, s.providers, s.fetcher, s.Drainer)
 	s.Checkout = checkout.New(s.pool, checkout.Config{
 		PublicURL: s.cfg.PublicURL, Waits: s.cfg.PollWaits, GiveUp: s.cfg.GiveUp, Problem: edge.Render,
 	}, s.log, s.providers, s.Asker)
@@ -176,6 +179,11 @@ func (s *Server) photo(ctx context.Context, photoID uuid.UUID) (catalog.Photo, e
 // chargeable says why a price cannot be paid here, if it cannot.
 func (s *Server) chargeable(currency string, minor int64) error {
 	return checkout.Chargeable(s.providers, currency, minor)
+}
+
+// orders looks for orders, for an operator.
+func (s *Server) orders(ctx context.Context, f order.Filter) ([]order.Found, error) {
+	return order.Store{}.Search(ctx, s.pool, f)
 }
 
 func hasOrders(ctx context.Context, conn pg.DBTX, eventID uuid.UUID) (bool, error) {
@@ -247,7 +255,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) housekeep(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
-	for {
+	for minute := 0; ; minute++ {
 		select {
 		case <-ctx.Done():
 			return
@@ -258,6 +266,11 @@ func (s *Server) housekeep(ctx context.Context) {
 		}
 		if err := s.Checkout.Purge(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("old idempotency keys were not purged", "error", err)
+		}
+		if minute%60 == 0 {
+			if err := s.Asker.Disputes(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("a provider was not asked about disputes", "error", err)
+			}
 		}
 		if _, err := ratelimit.Purge(ctx, s.pool, 10_000); err != nil && ctx.Err() == nil {
 			s.log.Warn("limits that are whole again were not purged", "error", err)
@@ -298,6 +311,7 @@ func (s *Server) routes() http.Handler {
 		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, CommissionBps: s.cfg.CommissionBps,
 		Accounts: s.Accounts, Catalog: s.Catalog, Media: s.Media, Checkout: s.Checkout, Refunds: s.Refunds,
 		Downloads: httpapi.Downloads{Photo: s.photo, Grants: entitlement.New(s.pool), Media: s.Media},
+		Operating: httpapi.Operating{Desk: s.Desk, Orders: s.orders},
 	})
 	hooks := httpapi.Webhooks(httpapi.WebhookDeps{
 		Log: s.log, Clock: clock.System(), Providers: s.providers, Receiver: s.receiver,
@@ -308,7 +322,8 @@ func (s *Server) routes() http.Handler {
 	pages := webui.New(webui.Deps{
 		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, PayOrigins: s.cfg.payOrigins(),
 		Pool: s.pool, Accounts: s.Accounts, Catalog: s.Catalog, Pictures: s.Media, Checkout: s.Checkout,
-		Original: func(photoID uuid.UUID) string { return httpapi.Prefix + "/photos/" + photoID.String() + "/original" },
+		Original:  func(photoID uuid.UUID) string { return httpapi.Prefix + "/photos/" + photoID.String() + "/original" },
+		Operating: webui.Operating{Desk: s.Desk, Orders: s.orders},
 	})
 	mux := http.NewServeMux()
 	mux.Handle(httpapi.Prefix+"/", api)
