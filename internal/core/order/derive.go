@@ -52,6 +52,9 @@ type Derived struct {
 	Refunds []WantedRefund
 }
 
+// Access reports whether the buyer can have the line now.
+func (d *Derived) Access(lineID uuid.UUID) bool { return d.Live[lineID] && !d.Frozen }
+
 // Derive finds an order's state, and what should stand because of it. It looks
 // at nothing but its argument.
 func Derive(f *Facts) Derived {

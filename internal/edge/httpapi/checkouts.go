@@ -56,9 +56,9 @@ func showFacts(f *order.Facts, operator bool) orderBody {
 	if f.Order.State == order.AwaitingPayment {
 		b.URL = f.PayURL()
 	}
-	live := order.Derive(f).Live
+	d := order.Derive(f)
 	for _, l := range f.Lines {
-		b.Lines = append(b.Lines, lineBody{ID: l.ID, Kind: string(l.Kind), PhotoID: l.PhotoID, Name: l.Name, Price: l.Price, Access: live[l.ID]})
+		b.Lines = append(b.Lines, lineBody{ID: l.ID, Kind: string(l.Kind), PhotoID: l.PhotoID, Name: l.Name, Price: l.Price, Access: d.Access(l.ID)})
 	}
 	return b
 }

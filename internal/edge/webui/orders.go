@@ -59,10 +59,10 @@ func (u *ui) order(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := orderView{Order: f.Order, Title: e.Title, Lines: f.Lines, Download: map[uuid.UUID]string{}}
-	live := order.Derive(f).Live
+	d := order.Derive(f)
 	for _, l := range f.Lines {
 		switch {
-		case !live[l.ID]:
+		case !d.Access(l.ID):
 		case l.PhotoID == nil:
 			v.Download[l.ID] = "/library/" + l.EventID.String()
 		default:
