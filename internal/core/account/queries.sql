@@ -33,6 +33,9 @@ UPDATE accounts SET password_hash = @next WHERE id = @id AND password_hash = @cu
 SELECT id, email, name, password_hash, roles, created_at FROM accounts
 WHERE email = $1 AND closed_at IS NULL;
 
+-- name: AccountExists :one
+SELECT EXISTS (SELECT FROM accounts WHERE email = $1 AND closed_at IS NULL);
+
 -- name: AccountByID :one
 SELECT id, email, name, roles, created_at FROM accounts WHERE id = $1 AND closed_at IS NULL;
 

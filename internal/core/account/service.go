@@ -88,6 +88,16 @@ func (s *Service) Account(ctx context.Context, accountID uuid.UUID) (Account, er
 	return Account{ID: r.ID, Email: r.Email, Name: r.Name, Roles: toRoles(r.Roles), CreatedAt: r.CreatedAt}, nil
 }
 
+// Exists reports whether an address, in stored form, has an account that is not
+// closed. Only the holder of the address may learn that.
+func (s *Service) Exists(ctx context.Context, email string) (bool, error) {
+	ok, err := s.q.AccountExists(ctx, s.pool, email)
+	if err != nil {
+		return false, fmt.Errorf("look for the account: %w", err)
+	}
+	return ok, nil
+}
+
 // SignIn checks a password and starts a session. ErrWrongCredentials takes the
 // same time whether the address is known or not.
 func (s *Service) SignIn(ctx context.Context, email, password, userAgent string) (secret string, _ Session, _ Account, _ error) {

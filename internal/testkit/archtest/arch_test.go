@@ -141,7 +141,7 @@ func TestImports(t *testing.T) {
 		}
 		for _, to := range append(p.TestImports, p.XTestImports...) {
 			rest, level, ok := inside(to)
-			if ok && (level == "testkit" || rest == "proof/twin") {
+			if ok && (level == "testkit" || rest == "proof/twin" || strings.HasPrefix(rest, "proof/twin/")) {
 				continue
 			}
 			if why := forbidden(p.ImportPath, to); why != "" {

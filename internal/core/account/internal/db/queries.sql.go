@@ -65,6 +65,17 @@ func (q *Queries) AccountByID(ctx context.Context, db DBTX, id uuid.UUID) (Accou
 	return i, err
 }
 
+const accountExists = `-- name: AccountExists :one
+SELECT EXISTS (SELECT FROM accounts WHERE email = $1 AND closed_at IS NULL)
+`
+
+func (q *Queries) AccountExists(ctx context.Context, db DBTX, email string) (bool, error) {
+	row := db.QueryRow(ctx, accountExists, email)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const addRole = `-- name: AddRole :execrows
 UPDATE accounts SET roles = array_append(array_remove(roles, $1::text), $1::text),
   proved_at = coalesce(proved_at, app_now())
