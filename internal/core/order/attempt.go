@@ -31,11 +31,9 @@ func (f *Facts) Payable(attemptID uuid.UUID) bool {
 }
 
 // UnderWay reports whether money of the attempt is on its way: taken, and not
-// yet there. Such an attempt is neither closed nor does it expire.
+// yet there. Such an attempt is not closed and does not expire, and where it was
+// closed before, it is watched.
 func (f *Facts) UnderWay(a *Attempt) bool {
-	if !a.Live() {
-		return false
-	}
 	for i := range f.Payments {
 		if p := &f.Payments[i]; p.AttemptID == a.ID && p.Status == payment.PaymentPending {
 			return true
@@ -56,14 +54,33 @@ func (f *Facts) failed(a *Attempt) bool {
 	return false
 }
 
-// lingering reports whether an attempt that is over is to be watched still.
+// lingering reports whether the order is to be watched when it is settled: money
+// may come to a page that is over, or is on its way.
 func (f *Facts) lingering() bool {
 	for i := range f.Attempts {
-		if f.Attempts[i].WatchUntil != nil {
+		if a := &f.Attempts[i]; a.WatchUntil != nil || f.UnderWay(a) {
 			return true
 		}
 	}
 	return false
+}
+
+// pendingEvery is how long after the news of money on its way an order that was
+// settled before is looked at.
+const pendingEvery = time.Hour
+
+// watchPending has settled orders watched again to which money is on its way now.
+func (s Store) watchPending(ctx context.Context, tx pgx.Tx, changes []Change) error {
+	for _, c := range changes {
+		for key := range c.Delta.NewPayments {
+			if p := c.Facts.Payment(key); p.Status == payment.PaymentPending && !c.Derived.State.Open() {
+				if err := s.WatchTx(ctx, tx, c.Facts.Order.ID, pendingEvery); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // PageLife is how long a hosted page is asked to live, and is taken to live where

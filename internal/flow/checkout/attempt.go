@@ -64,8 +64,8 @@ func (s *Service) firstCall(ctx context.Context, tx pgx.Tx, attemptID uuid.UUID)
 	return first || !guardCalled.On() || s.uncalled, err
 }
 
-// uncall gives back a call that never left: the attempt's one call is still to
-// be made.
+// uncall gives back a call that certainly did nothing: the attempt's one call is
+// still to be made.
 func (s *Service) uncall(ctx context.Context, orderID, attemptID uuid.UUID) error {
 	return pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := s.lock(ctx, tx, orderID); err != nil {

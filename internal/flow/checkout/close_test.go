@@ -7,8 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"proofroom/internal/base/id"
+	"proofroom/internal/base/problem"
 	"proofroom/internal/core/order"
 	"proofroom/internal/core/payment"
+	"proofroom/internal/testkit/pgtest"
 	"proofroom/internal/testkit/till"
 )
 
@@ -77,9 +80,39 @@ func TestOverlapThatCannotBeClosed(t *testing.T) {
 	require.Equal(t, 3, d.keyed.Calls("close"), "money on its way is asked about, not closed")
 }
 
-// Two carts of one buyer at the same moment, of which each sees the other only
-// at the unique key: one is open, the other is told where.
-func TestOverlapAtTheSameMoment(t *testing.T) {
+// Two carts of one buyer at the same moment: the second sees the first only at
+// the unique key of what both want, waits there, and is told where the other is.
+func TestOverlapAtTheUniqueKey(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	tx := pgtest.StartTx(t, d.DB.Owner)
+	orderID := id.New()
+	for _, sql := range []string{
+		`INSERT INTO orders (id, event_id, creator_id, buyer_guest, currency, gross, commission, cart) SELECT $1, id, creator_id, $2, currency, 500, 0, '' FROM events`,
+		`INSERT INTO reservations (order_id, buyer_id, event_id, photo_id) SELECT $1, $2, event_id, id FROM photos ORDER BY id LIMIT 1`,
+		`INSERT INTO attempts (id, order_id, ordinal, provider, account) SELECT gen_random_uuid(), $1, 1, 'keyed', 'main' WHERE $2::uuid IS NOT NULL`,
+	} {
+		_, err := tx.Exec(t.Context(), sql, orderID, d.buyer.ID)
+		require.NoError(t, err)
+	}
+	answer := make(chan error, 1)
+	go func() {
+		_, err := d.service.Create(context.WithoutCancel(t.Context()), d.input("k", "", 0))
+		answer <- err
+	}()
+	require.Eventually(t, func() bool {
+		var waiting int
+		err := d.DB.Owner.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE NOT granted`).Scan(&waiting)
+		return err == nil && waiting > 0
+	}, 5*time.Second, 5*time.Millisecond)
+	require.NoError(t, tx.Commit(t.Context()))
+	err := <-answer
+	require.ErrorIs(t, err, ErrOpenElsewhere)
+	require.Equal(t, "https://photos.test/o/"+orderID.String(), problem.As(err).Link)
+}
+
+// The same, when the first is committed and waits for its page.
+func TestOverlapWithAnOrderThatIsBeingOpened(t *testing.T) {
 	t.Parallel()
 	d := open(t)
 	made, goOn := make(chan struct{}), make(chan struct{})
@@ -187,6 +220,26 @@ func TestMoneyOnItsWayNeverExpires(t *testing.T) {
 	d.keyed.Before = nil
 	d.look(t, r.OrderID)
 	require.Equal(t, order.Review, d.state(r.OrderID))
+	require.False(t, d.watched(r.OrderID))
+}
+
+// Money that is on its way to a page that was closed meanwhile is watched as well,
+// although its order is settled.
+func TestMoneyOnItsWayToAClosedPage(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	r := d.create(t, "k", "agreed", 0)
+	d.Age(r.OrderID, "24 hours")
+	d.look(t, r.OrderID)
+	require.False(t, d.watched(r.OrderID))
+	ref := d.agreed.Pages()[0].Ref
+	d.agreed.Set(ref, "pending") // a capture that had passed its check before
+	require.NoError(t, d.books.Ask(t.Context(), "agreed", "main", ref, "capture"))
+	require.Equal(t, order.Canceled, d.state(r.OrderID))
+	d.look(t, r.OrderID)
+	d.agreed.Set(ref, "paid")
+	d.look(t, r.OrderID)
+	require.Equal(t, order.Paid, d.state(r.OrderID))
 	require.False(t, d.watched(r.OrderID))
 }
 

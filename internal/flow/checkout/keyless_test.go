@@ -89,17 +89,20 @@ func TestKeylessTakenOver(t *testing.T) {
 	require.Equal(t, "https://keyless.test/"+pages[1].Ref, second.URL)
 }
 
-// A call that never left is still to be made: the attempt goes on.
+// A call that never left, or whose key was refused, is still to be made: the
+// attempt goes on.
 func TestKeylessNotReached(t *testing.T) {
 	t.Parallel()
 	d := open(t)
+	answers := []error{payment.ErrNotSent, payment.ErrCredentials}
 	d.keyless.Before = func(_ context.Context, call string) error {
-		if d.keyless.Calls("create") == 1 && call == "create" {
-			return payment.ErrNotSent
+		if n := d.keyless.Calls("create"); call == "create" && n <= len(answers) {
+			return answers[n-1]
 		}
 		return nil
 	}
 	d.refused(t, ErrUnknown, "k", "keyless", 0)
+	d.refused(t, ErrKey, "k", "keyless", 0)
 	r := d.create(t, "k", "keyless", 0)
 	require.Len(t, d.Facts(r.OrderID).Attempts, 1)
 	require.Len(t, d.keyless.Pages(), 1)

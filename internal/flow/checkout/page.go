@@ -71,7 +71,7 @@ func (s *Service) page(ctx context.Context, f *order.Facts) error {
 		a = newest(f)
 		page, err = s.call(ctx, p, s.request(f, a))
 	}
-	if errors.Is(err, payment.ErrNotSent) {
+	if p.KeyMemory() == 0 && (errors.Is(err, payment.ErrNotSent) || errors.Is(err, payment.ErrCredentials)) {
 		return errors.Join(err, s.uncall(ctx, f.Order.ID, a.ID))
 	}
 	if err != nil {

@@ -148,13 +148,17 @@ func (s *Service) await(ctx context.Context, f *order.Facts, age time.Duration) 
 // overdueTx hands an order whose money never arrived to a person.
 func (s *Service) overdueTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID) error {
 	f, err := s.lock(ctx, tx, orderID)
-	if err != nil || !f.Order.State.Open() || !underWay(f) {
+	if err != nil || !underWay(f) {
 		return err
 	}
 	cause := order.Cause{Kind: order.CauseSweep, ID: orderID}
 	delta := order.NewDelta()
 	f.DecideBy(order.DecideReview+"overdue", "its money has been on its way for a month: ask the provider, then refund it or wait", cause, delta)
-	return s.orders.SaveStatesTx(ctx, tx, []order.Change{{Facts: f, Delta: delta, Derived: order.Derive(f), Cause: cause}})
+	err = s.orders.SaveStatesTx(ctx, tx, []order.Change{{Facts: f, Delta: delta, Derived: order.Derive(f), Cause: cause}})
+	if err != nil {
+		return err
+	}
+	return s.orders.UnwatchTx(ctx, tx, orderID) // the watch has done what it can
 }
 
 // ask asks the provider about each page that could have been paid.
@@ -162,7 +166,7 @@ func (s *Service) ask(ctx context.Context, f *order.Facts, clocks map[uuid.UUID]
 	var errs []error
 	for i := range f.Attempts {
 		a := &f.Attempts[i]
-		if a.Provider == ProviderFree || !a.Live() && !clocks[a.ID].Lingers {
+		if a.Provider == ProviderFree || !a.Live() && !f.UnderWay(a) && !clocks[a.ID].Lingers {
 			continue
 		}
 		p, err := s.find(a)
@@ -177,9 +181,12 @@ func (s *Service) ask(ctx context.Context, f *order.Facts, clocks map[uuid.UUID]
 	return errors.Join(errs...)
 }
 
-// linger looks after an order that is settled, for as long as money may still
-// come to a page of it that was closed. What comes is late money or surplus.
+// linger looks after an order that is settled, for as long as money is on its way
+// or may still come to a page of it that was closed. What comes is late money or surplus.
 func (s *Service) linger(ctx context.Context, f *order.Facts, clocks map[uuid.UUID]order.Clock) error {
+	if underWay(f) {
+		return s.await(ctx, f, clocks[newest(f).ID].Age)
+	}
 	for _, c := range clocks {
 		if c.Lingers {
 			return s.ask(ctx, f, clocks, "linger")
