@@ -402,7 +402,7 @@ func (s Store) saveDecisions(ctx context.Context, tx pgx.Tx, changes []Change) e
 func (s Store) saveStates(ctx context.Context, tx pgx.Tx, changes []Change) error {
 	var p db.UpdateStatesParams
 	var h db.InsertHistoryParams
-	var settled, unwatched []uuid.UUID
+	var settled, unwatched, reopened []uuid.UUID
 	for _, c := range changes {
 		o, d := &c.Facts.Order, &c.Derived
 		review := d.Words()
@@ -413,6 +413,9 @@ func (s Store) saveStates(ctx context.Context, tx pgx.Tx, changes []Change) erro
 			o.Version++
 			h.OrderIds, h.Seqs, h.States = append(h.OrderIds, o.ID), append(h.Seqs, o.Version), append(h.States, string(d.State))
 			h.CauseKinds, h.CauseIds = append(h.CauseKinds, c.Cause.Kind), append(h.CauseIds, c.Cause.ID)
+			if d.State.Open() && !o.State.Open() {
+				reopened = append(reopened, o.ID)
+			}
 			if !d.State.Open() {
 				settled = append(settled, o.ID)
 				if !c.Facts.lingering() {
@@ -437,6 +440,12 @@ func (s Store) saveStates(ctx context.Context, tx pgx.Tx, changes []Change) erro
 	if len(h.OrderIds) > 0 {
 		if err := s.q.InsertHistory(ctx, tx, h); err != nil {
 			return fmt.Errorf("write order history: %w", err)
+		}
+	}
+	// Who looked at what was wrong may find that its money is still awaited.
+	for _, orderID := range reopened {
+		if err := s.WatchTx(ctx, tx, orderID, 0); err != nil {
+			return err
 		}
 	}
 	if len(settled) == 0 {
