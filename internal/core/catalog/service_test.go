@@ -91,7 +91,7 @@ func TestAnEventIsStoredAsItWasEntered(t *testing.T) {
 // currency but yen.
 func atLeast50(currency string, minor int64) error {
 	if currency == "JPY" || minor < 50 {
-		return errors.New("The bank does not take it.") //nolint:staticcheck // a sentence, as it is shown
+		return errors.New("The bank does not take it.")
 	}
 	return nil
 }

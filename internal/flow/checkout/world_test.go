@@ -70,11 +70,11 @@ func read(t *testing.T, a Answer) (r Result) {
 }
 
 // refused checks out and wants a problem.
-func (d *desk) refused(t *testing.T, want error, key, provider string, photos ...int) *problem.Error {
+func (d *desk) refused(t *testing.T, want error, key, provider string, photos ...int) problem.Error {
 	t.Helper()
 	_, err := d.service.Create(t.Context(), d.input(key, provider, photos...))
 	require.ErrorIs(t, err, want)
-	return problem.As(err)
+	return *problem.As(err)
 }
 
 // look has the watch look at the order now.
