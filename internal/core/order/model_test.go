@@ -127,7 +127,9 @@ func (s *said) meaning() meaning {
 		return m // for somebody to decide, and the caller does not look further
 	}
 	review := false
-	add := func(key, kind string, gross int64) { m.Entries = append(m.Entries, fmt.Sprintf("%s %s %d", key, kind, gross)) }
+	add := func(key, kind string, gross int64) {
+		m.Entries = append(m.Entries, fmt.Sprintf("%s %s %d", key, kind, gross))
+	}
 	for _, p := range s.objects(payment.KindPayment) {
 		key := "stripe:main:" + p.PaymentID
 		if !s.took(p.PaymentID) {
