@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"proofroom/internal/core/outbox"
 	"proofroom/internal/core/payment"
 	"proofroom/internal/flow/inbox"
+	"proofroom/internal/flow/refund"
 	"proofroom/internal/flow/settle"
 )
 
@@ -70,6 +72,7 @@ func openCounter(t *testing.T) *counter {
 	t.Cleanup(func() { stop(); loops.Wait() })
 	d := services(w.db.Pool)
 	d.Operating.Desk = inbox.NewDesk(w.db.Pool, payment.Providers{p}, fetcher, drainer)
+	d.Refunds = refund.New(w.db.Pool, log, settler, queue, settle.QueueMoney, payment.Providers{p}, inbox.NewAsker(w.db.Pool, payment.Providers{p}, drainer))
 	w.url = w.serve(d)
 
 	c := &counter{world: w, provider: p, operator: w.operator()}
@@ -245,6 +248,58 @@ func TestPreviewOfStrangeMoney(t *testing.T) {
 	require.Equal(t, "awaiting_payment", c.state(orderID))
 }
 
+// An order that waits for a person: found, read, decided after a preview, once.
+func TestDecideAboutAnOrder(t *testing.T) {
+	t.Parallel()
+	c := openCounter(t)
+	orderID, attemptID := c.order("buyer@example.com")
+	less := c.dead(payment.Receipt{EventID: "e1", EventType: "t", ObjectID: "cap_1", Class: payment.ClassFact, Facts: paid(attemptID, "cap_1", 5)}, "{}")
+	require.Equal(t, 200, c.as("POST", "/operator/inbox/"+less.String()+"/replay", `{"replays": 0, "reason": "to see it"}`).status)
+	found := decode[struct{ Items []struct{ ID, Review string } }](t, c.as("GET", "/operator/orders?state=review", ""), 200)
+	require.Equal(t, orderID.String(), found.Items[0].ID)
+	require.NotEmpty(t, found.Items[0].Review)
+
+	type decided struct {
+		Before, After string
+		Refunds       []struct{ Amount int64 }
+	}
+	type evidence struct {
+		State    string
+		Lines    []struct{ Access string }
+		Payments []struct {
+			ID     string
+			Amount int64
+		}
+		Requests []struct{ Amount int64 }
+		Options  []struct {
+			Kind, Subject, Why string
+			Amount             int64
+		}
+	}
+	path := "/operator/orders/" + orderID.String()
+	e := decode[evidence](t, c.as("GET", path, ""), 200)
+	require.Equal(t, "review", e.State)
+	require.Equal(t, "none", e.Lines[0].Access)
+	require.Equal(t, int64(5), e.Payments[0].Amount)
+	require.Equal(t, "return", e.Options[0].Kind)
+	require.Equal(t, int64(5), e.Options[0].Amount)
+
+	body := fmt.Sprintf(`{"kind": "return", "subject": %q, "note": "the buyer asked"}`, e.Options[0].Subject)
+	before := c.rows()
+	would := decode[decided](t, c.as("POST", path+"/decisions/preview", body), 200)
+	require.Equal(t, int64(5), would.Refunds[0].Amount)
+	require.Equal(t, before, c.rows(), "a preview changes no row of any table")
+	did := decode[decided](t, c.as("POST", path+"/decisions", body), 200)
+	require.Equal(t, would, did)
+	require.Equal(t, 1, c.count(`SELECT count(*) FROM refund_requests`))
+	require.Equal(t, 1, c.count(`SELECT count(*) FROM audit_log WHERE action = 'review.return'`))
+	require.Equal(t, http.StatusConflict, c.as("POST", path+"/decisions", body).status)
+	require.Equal(t, 1, c.count(`SELECT count(*) FROM refund_requests`))
+	require.Equal(t, int64(5), decode[evidence](t, c.as("GET", path, ""), 200).Requests[0].Amount)
+	require.Equal(t, "order.not_found", c.as("GET", "/operator/orders/"+id.New().String(), "").problem(t).Code)
+	require.Equal(t, "order.not_found", c.as("POST", "/operator/orders/"+id.New().String()+"/decisions", body).problem(t).Code)
+}
+
 // Orders of everybody, by state and address, page by page.
 func TestOperatorFindsOrders(t *testing.T) {
 	t.Parallel()
@@ -333,6 +388,9 @@ func TestOnlyOperators(t *testing.T) {
 		{method: "POST", path: "/operator/inbox/" + row.String() + "/preview"},
 		{method: "POST", path: "/operator/inbox/" + row.String() + "/replay", body: `{"replays": 0, "reason": "x"}`},
 		{method: "GET", path: "/operator/orders"},
+		{method: "GET", path: "/operator/orders/" + orderID.String()},
+		{method: "POST", path: "/operator/orders/" + orderID.String() + "/decisions/preview", body: `{"kind": "acknowledge", "subject": "x", "note": "x"}`},
+		{method: "POST", path: "/operator/orders/" + orderID.String() + "/decisions", body: `{"kind": "acknowledge", "subject": "x", "note": "x"}`},
 	}
 	for _, who := range []struct {
 		code string
@@ -353,7 +411,12 @@ func TestOnlyOperators(t *testing.T) {
 	require.Equal(t, 1, c.count(`SELECT count(*) FROM inbox WHERE state = 'dead' AND replays = 0`))
 	for _, r := range routes {
 		r.bearer = c.token(c.operator)
-		require.Equal(t, http.StatusOK, c.do(r).status, r.path)
+		got := c.do(r)
+		if strings.Contains(r.path, "/decisions") {
+			require.Equal(t, "review.no_reason", got.problem(t).Code, r.path)
+			continue
+		}
+		require.Equal(t, http.StatusOK, got.status, r.path)
 	}
 	require.Eventually(t, func() bool { return c.count(`SELECT count(*) FROM inbox WHERE state = 'failed'`) == 1 }, 5*time.Second, 10*time.Millisecond)
 }
