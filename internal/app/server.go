@@ -37,6 +37,7 @@ import (
 	"proofroom/internal/flow/capture"
 	"proofroom/internal/flow/checkout"
 	"proofroom/internal/flow/inbox"
+	"proofroom/internal/flow/people"
 	"proofroom/internal/flow/refund"
 	"proofroom/internal/flow/settle"
 )
@@ -68,6 +69,7 @@ type Server struct {
 	Desk      *inbox.Desk
 	Checkout  *checkout.Service
 	Refunds   *refund.Service
+	people    *people.Service
 
 	limits        edge.Limits
 	public, admin net.Listener
@@ -144,7 +146,9 @@ func (s *Server) build(ctx context.Context) error {
 	s.Accounts = account.New(s.pool)
 	s.Catalog = catalog.New(s.pool, catalog.Config{Chargeable: s.chargeable, HasOrders: hasOrders, TryCode: s.limits.Code})
 	s.Media = media.New(s.pool, s.files, lazy, s.darkroom, media.Config{Mark: s.cfg.Watermark, Log: s.log})
-	s.Settler = settle.New(ledger.New(), outbox.Store{Host: s.cfg.host()}, lazy)
+	messages := outbox.Store{Host: s.cfg.host()}
+	s.people = people.New(s.pool, messages)
+	s.Settler = settle.New(ledger.New(), messages, lazy)
 	s.Drainer = inbox.NewDrainer(s.pool, s.log, map[string]payment.Applier{payment.ApplierOrder: s.Settler})
 	s.fetcher = inbox.NewFetcher(s.pool, s.log, s.providers, s.Drainer.Wake)
 	s.receiver = inbox.NewReceiver(s.pool, s.log, func() { s.Drainer.Wake(); s.fetcher.Wake() })
@@ -309,7 +313,7 @@ func (s *Server) routes() http.Handler {
 	cookies := edge.Cookies{Plain: s.cfg.plain()}
 	api := httpapi.New(httpapi.Deps{
 		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, CommissionBps: s.cfg.CommissionBps,
-		Accounts: s.Accounts, Catalog: s.Catalog, Media: s.Media, Checkout: s.Checkout, Refunds: s.Refunds,
+		Accounts: s.Accounts, People: s.people, Catalog: s.Catalog, Media: s.Media, Checkout: s.Checkout, Refunds: s.Refunds,
 		Downloads: httpapi.Downloads{Photo: s.photo, Grants: entitlement.New(s.pool), Media: s.Media},
 		Operating: httpapi.Operating{Desk: s.Desk, Orders: s.orders},
 	})
@@ -321,7 +325,7 @@ func (s *Server) routes() http.Handler {
 	})
 	pages := webui.New(webui.Deps{
 		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, PayOrigins: s.cfg.payOrigins(),
-		Pool: s.pool, Accounts: s.Accounts, Catalog: s.Catalog, Pictures: s.Media, Checkout: s.Checkout,
+		Pool: s.pool, Accounts: s.Accounts, People: s.people, Catalog: s.Catalog, Pictures: s.Media, Checkout: s.Checkout,
 		Original:  func(photoID uuid.UUID) string { return httpapi.Prefix + "/photos/" + photoID.String() + "/original" },
 		Operating: webui.Operating{Desk: s.Desk, Orders: s.orders},
 	})

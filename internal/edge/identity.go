@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"net/http"
@@ -44,6 +45,16 @@ func WithActor(ctx context.Context, who account.Actor) context.Context {
 func Actor(ctx context.Context) account.Actor {
 	a, _ := ctx.Value(actorKey{}).(account.Actor)
 	return a
+}
+
+type guestKey struct{}
+
+// GuestSecret is the secret of the guest session that the request carries,
+// whoever else is asking; empty without one. Whoever signs in with it takes over
+// what the guest bought.
+func GuestSecret(ctx context.Context) string {
+	s, _ := ctx.Value(guestKey{}).(string)
+	return s
 }
 
 // RequireActor returns who is asking, account or guest, or ErrSignIn.
@@ -116,7 +127,11 @@ func Identify(accounts Resolver, cookies Cookies, fail func(http.ResponseWriter,
 				fail(w, r, err)
 				return
 			}
-			next.ServeHTTP(w, r.WithContext(WithActor(r.Context(), who)))
+			ctx := WithActor(r.Context(), who)
+			if guest := cmp.Or(c.Bearer, c.Guest); strings.HasPrefix(guest, account.GuestPrefix) {
+				ctx = context.WithValue(ctx, guestKey{}, guest)
+			}
+			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"proofroom/internal/core/media"
 	"proofroom/internal/edge"
 	"proofroom/internal/flow/checkout"
+	"proofroom/internal/flow/people"
 	"proofroom/internal/flow/refund"
 )
 
@@ -39,6 +40,7 @@ type Deps struct {
 	UploadPatience time.Duration
 
 	Accounts  *account.Service
+	People    *people.Service
 	Catalog   *catalog.Service
 	Media     *media.Service
 	Checkout  *checkout.Service
@@ -53,6 +55,7 @@ var registrations = []func(huma.API, Deps){
 	registerSessions,
 	registerTokens,
 	registerGuests,
+	registerPeople,
 	registerSetup,
 	registerEvents,
 	registerPhotos,

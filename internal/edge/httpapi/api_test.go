@@ -26,10 +26,12 @@ import (
 	"proofroom/internal/core/entitlement"
 	"proofroom/internal/core/media"
 	"proofroom/internal/core/order"
+	"proofroom/internal/core/outbox"
 	"proofroom/internal/edge"
 	"proofroom/internal/edge/httpapi"
 	"proofroom/internal/flow/checkout"
 	"proofroom/internal/flow/inbox"
+	"proofroom/internal/flow/people"
 	"proofroom/internal/flow/refund"
 	"proofroom/internal/testkit/pgtest"
 )
@@ -84,6 +86,7 @@ func services(pool *pgxpool.Pool) httpapi.Deps {
 	return httpapi.Deps{
 		CommissionBps: 1500,
 		Accounts:      account.New(pool),
+		People:        people.New(pool, outbox.Store{Host: "photos.example.com"}),
 		Catalog:       catalog.New(pool, catalog.Config{HasOrders: checkout.HasOrders}),
 		Media:         files,
 		Downloads: httpapi.Downloads{

@@ -24,6 +24,27 @@ func showSession(s account.Session, current uuid.UUID) sessionBody {
 	return sessionBody{ID: s.ID, UserAgent: s.UserAgent, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt, Current: s.ID == current}
 }
 
+type signedInOutput struct {
+	SetCookie []http.Cookie `header:"Set-Cookie"`
+	Body      struct {
+		Session *sessionBody `json:"session,omitempty" doc:"The new session."`
+		Account accountBody  `json:"account"`
+		Orders  int          `json:"orders" doc:"How many orders of a guest became this account's."`
+	}
+}
+
+// signedIn answers who has signed in. A guest session that was claimed is of no
+// more use.
+func (d Deps) signedIn(secret string, s account.Session, a account.Account, orders int, claimed bool) *signedInOutput {
+	out := &signedInOutput{SetCookie: []http.Cookie{*d.Cookies.Session(secret, s.ExpiresAt)}}
+	if claimed {
+		out.SetCookie = append(out.SetCookie, *d.Cookies.Guest("", time.Time{}))
+	}
+	body := showSession(s, s.ID)
+	out.Body.Session, out.Body.Account, out.Body.Orders = &body, showAccount(a), orders
+	return out
+}
+
 func registerSessions(api huma.API, d Deps) {
 	tags := []string{"Sessions"}
 
@@ -34,24 +55,20 @@ func registerSessions(api huma.API, d Deps) {
 			Password string `json:"password" maxLength:"1000"`
 		}
 	}
-	type signedInOutput struct {
-		SetCookie http.Cookie `header:"Set-Cookie"`
-		Body      struct {
-			Session sessionBody `json:"session"`
-			Account accountBody `json:"account"`
-		}
-	}
 	register(api, public, huma.Operation{
 		OperationID: "sign-in", Method: http.MethodPost, Path: "/sessions", DefaultStatus: http.StatusCreated,
-		Tags: tags, Summary: "Sign in", Description: "Starts a session of 30 days and sets its cookie.",
+		Tags: tags, Summary: "Sign in",
+		Description: "Starts a session of 30 days and sets its cookie. A request that carries a guest session, as cookie or bearer, brings what that guest bought into the account.",
 	}, func(ctx context.Context, in *signIn) (*signedInOutput, error) {
 		secret, s, a, err := d.Accounts.SignIn(ctx, in.Body.Email, in.Body.Password, in.UserAgent)
 		if err != nil {
 			return nil, err
 		}
-		out := &signedInOutput{SetCookie: *d.Cookies.Session(secret, s.ExpiresAt)}
-		out.Body.Session, out.Body.Account = showSession(s, s.ID), showAccount(a)
-		return out, nil
+		orders, claimed, err := d.People.ClaimGuest(ctx, a.ID, edge.GuestSecret(ctx))
+		if err != nil {
+			return nil, err
+		}
+		return d.signedIn(secret, s, a, orders, claimed), nil
 	})
 
 	type sessionList struct{ Body Page[sessionBody] }

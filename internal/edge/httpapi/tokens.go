@@ -38,7 +38,7 @@ func registerTokens(api huma.API, d Deps) {
 		OperationID: "create-token", Method: http.MethodPost, Path: "/tokens", DefaultStatus: http.StatusCreated,
 		Tags: tags, Summary: "Make an API token", Description: "It may do all that the account may, except make further tokens.",
 	}, func(ctx context.Context, in *tokenRequest) (*newToken, error) {
-		secret, t, err := d.Accounts.NewToken(ctx, edge.Actor(ctx).AccountID, in.Body.Name)
+		secret, t, err := d.Accounts.NewTokenOf(ctx, edge.Actor(ctx), in.Body.Name)
 		if err != nil {
 			return nil, err
 		}

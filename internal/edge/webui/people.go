@@ -35,12 +35,10 @@ func (u *ui) signIn(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p, n := personOf(f, "/signin")
-	secret, s, _, err := u.Accounts.SignIn(r.Context(), n.Email, n.Password, r.UserAgent())
-	if err != nil {
+	if err := u.enter(w, r, n, p.Next); err != nil {
 		return u.refused(w, r, err, "Sign in", func(why *edge.Problem) templ.Component { return signInForm(p, why) })
 	}
-	http.SetCookie(w, u.Cookies.Session(secret, s.ExpiresAt))
-	return seeOther(w, r, p.Next)
+	return nil
 }
 
 func (u *ui) signUpPage(w http.ResponseWriter, r *http.Request) error {
@@ -53,21 +51,34 @@ func (u *ui) signUp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p, n := personOf(f, "/signup")
-	a, err := u.Accounts.SignUp(r.Context(), n)
-	if err != nil {
+	if _, err := u.Accounts.SignUp(r.Context(), n); err != nil {
 		return u.refused(w, r, err, "Sign up", func(why *edge.Problem) templ.Component { return newAccountForm(p, why) })
 	}
-	return u.enter(w, r, a, p.Next)
+	return u.enter(w, r, n, p.Next)
 }
 
-// enter signs in who has just made an account.
-func (u *ui) enter(w http.ResponseWriter, r *http.Request, a account.Account, next string) error {
-	secret, s, err := u.Accounts.NewSession(r.Context(), a.ID, r.UserAgent())
+// enter signs in by password, and brings along what the browser's guest bought.
+func (u *ui) enter(w http.ResponseWriter, r *http.Request, n account.NewAccount, next string) error {
+	secret, s, a, err := u.Accounts.SignIn(r.Context(), n.Email, n.Password, r.UserAgent())
 	if err != nil {
 		return err
 	}
-	http.SetCookie(w, u.Cookies.Session(secret, s.ExpiresAt))
+	_, claimed, err := u.People.ClaimGuest(r.Context(), a.ID, edge.GuestSecret(r.Context()))
+	if err != nil {
+		return err
+	}
+	u.entered(w, secret, s, claimed)
 	return seeOther(w, r, next)
+}
+
+// entered sets the cookies of who has signed in.
+func (u *ui) entered(w http.ResponseWriter, secret string, s account.Session, claimed bool) {
+	if secret != "" {
+		http.SetCookie(w, u.Cookies.Session(secret, s.ExpiresAt))
+	}
+	if claimed {
+		http.SetCookie(w, u.Cookies.Guest("", time.Time{}))
+	}
 }
 
 func (u *ui) signOut(w http.ResponseWriter, r *http.Request) error {
@@ -95,9 +106,8 @@ func (u *ui) setup(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p, n := personOf(f, r.URL.Path)
-	a, err := u.Accounts.UseSetupLink(r.Context(), chi.URLParam(r, "token"), n)
-	if err != nil {
+	if _, err := u.Accounts.UseSetupLink(r.Context(), chi.URLParam(r, "token"), n); err != nil {
 		return u.refused(w, r, err, "Set up", func(why *edge.Problem) templ.Component { return setupForm(p, why) })
 	}
-	return u.enter(w, r, a, "/")
+	return u.enter(w, r, n, "/")
 }

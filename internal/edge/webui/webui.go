@@ -26,6 +26,7 @@ import (
 	"proofroom/internal/core/order"
 	"proofroom/internal/edge"
 	"proofroom/internal/flow/checkout"
+	"proofroom/internal/flow/people"
 )
 
 // Checkout makes and shows orders; *checkout.Service does.
@@ -52,6 +53,7 @@ type Deps struct {
 
 	Pool     *pgxpool.Pool // for reading
 	Accounts *account.Service
+	People   *people.Service
 	Catalog  *catalog.Service
 	Pictures Pictures
 	Checkout Checkout
@@ -110,6 +112,16 @@ func New(d Deps) http.Handler {
 	get("/library/{event}", u.libraryEvent)
 	get("/signin", u.signInPage)
 	post("/signin", u.signIn)
+	get("/signin/link", u.askLinkPage)
+	post("/signin/link", u.askLink)
+	get("/find", u.findPage)
+	post("/find", u.find)
+	get("/link/{token}", u.linkPage)
+	post("/link/{token}", u.useLink)
+	get("/account", u.accountPage)
+	post("/account/password", u.setPassword)
+	post("/account/claim", u.askClaim)
+	post("/o/{id}/receipt", u.sendReceipt)
 	get("/signup", u.signUpPage)
 	post("/signup", u.signUp)
 	post("/signout", u.signOut)

@@ -41,6 +41,8 @@ import (
 	"proofroom/internal/edge/webui"
 	"proofroom/internal/flow/checkout"
 	"proofroom/internal/flow/inbox"
+	"proofroom/internal/flow/refund"
+	"proofroom/internal/flow/people"
 	"proofroom/internal/flow/settle"
 	"proofroom/internal/proof/twin"
 	"proofroom/internal/testkit/pgtest"
@@ -107,7 +109,7 @@ func start(t *testing.T, others ...payment.Provider) *world {
 		PublicURL: w.url, Waits: []time.Duration{time.Hour}, GiveUp: 72 * time.Hour, Problem: edge.Render,
 	}, log, providers, inbox.NewAsker(db.Pool, providers, drainer))
 	pages := webui.New(webui.Deps{
-		Log: log, Cookies: edge.Cookies{Plain: true}, PayOrigins: []string{stand.URL}, Pool: db.Pool, Accounts: w.accounts, Catalog: w.catalog,
+		Log: log, Cookies: edge.Cookies{Plain: true}, PayOrigins: []string{stand.URL}, Pool: db.Pool, Accounts: w.accounts, People: people.New(db.Pool, outbox.Store{Host: "example.com"}), Catalog: w.catalog,
 		Pictures: media.New(db.Pool, media.NewStore(bucket), nil, nil, media.Config{}), Checkout: w.checkout,
 		Original: func(photoID uuid.UUID) string { return "/originals/" + photoID.String() },
 		Operating: webui.Operating{
@@ -115,6 +117,7 @@ func start(t *testing.T, others ...payment.Provider) *world {
 			Orders: func(ctx context.Context, f order.Filter) ([]order.Found, error) {
 				return order.Store{}.Search(ctx, db.Pool, f)
 			},
+			Refunds: refund.New(db.Pool, log, settler, noJobs{}, settle.QueueMoney, providers, inbox.NewAsker(db.Pool, providers, drainer)),
 		},
 	})
 	server.Config.Handler = obs.HTTP{Log: log, Metrics: obs.NewHTTPMetrics()}.Wrap(pages)
