@@ -327,7 +327,7 @@ func (s *Server) routes() http.Handler {
 		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, PayOrigins: s.cfg.payOrigins(),
 		Pool: s.pool, Accounts: s.Accounts, People: s.people, Catalog: s.Catalog, Pictures: s.Media, Checkout: s.Checkout,
 		Original:  func(photoID uuid.UUID) string { return httpapi.Prefix + "/photos/" + photoID.String() + "/original" },
-		Operating: webui.Operating{Desk: s.Desk, Orders: s.orders},
+		Operating: webui.Operating{Desk: s.Desk, Orders: s.orders, Refunds: s.Refunds},
 	})
 	mux := http.NewServeMux()
 	mux.Handle(httpapi.Prefix+"/", api)

@@ -15,6 +15,7 @@ import (
 	"proofroom/internal/core/payment"
 	"proofroom/internal/edge"
 	"proofroom/internal/flow/inbox"
+	"proofroom/internal/flow/refund"
 )
 
 // Operating is what operators work with.
@@ -22,6 +23,8 @@ type Operating struct {
 	Desk *inbox.Desk
 	// Orders lists orders, newest first.
 	Orders func(ctx context.Context, f order.Filter) ([]order.Found, error)
+	// Refunds gives money back and decides about orders that wait for a person.
+	Refunds *refund.Service
 }
 
 const (
@@ -53,6 +56,9 @@ func (u *ui) operate(get, post func(string, handler)) {
 	post(eventsPath+"/{id}/replay", door(u.replayEvent))
 	get(ordersPath, door(u.allOrders))
 	get(ordersPath+"/{id}", door(u.orderEvidence))
+	post(ordersPath+"/{id}/preview", door(u.previewDecision))
+	post(ordersPath+"/{id}/decide", door(u.decide))
+	post(ordersPath+"/{id}/refund", door(u.refund))
 }
 
 // queueView is what waits for an operator.

@@ -144,6 +144,61 @@ func TestOperatorsOrders(t *testing.T) {
 	require.Len(t, seen, 120)
 }
 
+// A payment that does not fit: the operator sees why, what could be done, what
+// that would do, and does it once.
+func TestOperatorDecides(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	op := w.signedIn("op@example.com", account.Operator)
+	orderID, attemptID := w.opened()
+	row := w.dead(attemptID, 100, "")
+	op.post("/operator/queue/events/"+row.String()+"/replay", url.Values{"replays": {"0"}, "reason": {"to see it"}}).want(t, 303)
+	path := "/operator/orders/" + orderID.String()
+	op.get("/operator/queue").want(t, 200, path, "review")
+	asks := op.get(path).want(t, 200, "Have €1.00 given back to the buyer").not(t, "Refund what is ticked")
+
+	f := asks.form()
+	require.Equal(t, "return", f["kind"][0])
+	f = url.Values{"kind": {"return"}, "subject": {f["subject"][0]}}
+	preview := op.post(path+"/preview", f).want(t, 200, "€1.00 of payment pi_1 goes back to the buyer", "Do it")
+	require.Zero(t, w.count(`SELECT count(*) FROM refund_requests`))
+
+	f = preview.form()
+	op.post(path+"/decide", f).want(t, 422, "A reason is needed", path)
+	f.Set("reason", "the buyer paid too little")
+	require.Equal(t, path, op.post(path+"/decide", f).want(t, 303).header.Get("Location"))
+	op.post(path+"/decide", f).want(t, 409, "Nothing in the order calls for this now", path)
+	require.Equal(t, 1, w.count(`SELECT count(*) FROM refund_requests WHERE amount = 100`))
+	op.get(path).want(t, 200, "€1.00, of payment pi_1: requested")
+	op.post(path+"/preview", url.Values{"kind": {"return"}, "line": {"x"}}).want(t, 400, "The form cannot be read")
+	op.post("/operator/orders/"+id.New().String()+"/preview", f).want(t, 404)
+}
+
+// A photograph is refunded from the order's page, once however often the button
+// is pressed.
+func TestOperatorRefunds(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	op := w.signedIn("op@example.com", account.Operator)
+	orderID, attemptID := w.opened()
+	row := w.dead(attemptID, 500, "")
+	op.post("/operator/queue/events/"+row.String()+"/replay", url.Values{"replays": {"0"}, "reason": {"paid"}}).want(t, 303)
+	path := "/operator/orders/" + orderID.String()
+	shown := op.get(path).want(t, 200, "the buyer has it", "Refund what is ticked")
+	f := shown.form()
+	f.Set("reason", "blurred")
+	op.post(path+"/refund", f).want(t, 422, "Choose what to give back", path)
+	_, rest, _ := strings.Cut(shown.body, `name="line" value="`)
+	f.Set("line", rest[:36])
+	for range 3 {
+		op.post(path+"/refund", f).want(t, 303)
+	}
+	require.Equal(t, 1, w.count(`SELECT count(*) FROM refund_requests WHERE amount = 500`))
+	op.get(path).want(t, 200, "no access", "€5.00, of payment pi_1: requested").not(t, "Refund what is ticked")
+	f.Set("key", "")
+	op.post(path+"/refund", f).want(t, 400)
+}
+
 // Nobody but operators sees or does anything here.
 func TestOperatorsPagesAreTheirs(t *testing.T) {
 	t.Parallel()
@@ -165,6 +220,10 @@ func TestOperatorsPagesAreTheirs(t *testing.T) {
 			require.Equal(t, who.status, who.b.get(path).status, "%s on %s", name, path)
 		}
 		require.Equal(t, who.status, who.b.post(event+"/preview", url.Values{}).status, name)
+		for _, do := range []string{"preview", "decide", "refund"} {
+			got := who.b.post("/operator/orders/"+orderID.String()+"/"+do, url.Values{"kind": {"acknowledge"}, "reason": {"x"}})
+			require.Equal(t, who.status, got.status, name)
+		}
 		require.Equal(t, who.status, who.b.post(event+"/replay", url.Values{"replays": {"0"}, "reason": {"x"}}).status, name)
 		who.b.get("/").want(t, 200).not(t, "What waits for you")
 	}
