@@ -100,8 +100,16 @@ func (s *Service) find(a *order.Attempt) (payment.Provider, error) {
 func (s *Service) call(ctx context.Context, p payment.Provider, r payment.CheckoutRequest) (payment.Checkout, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return p.CreateCheckout(ctx, r)
+	page, err := p.CreateCheckout(ctx, r)
+	if err != nil {
+		return page, fmt.Errorf("%w: %w", errCall, err)
+	}
+	return page, nil
 }
+
+// errCall marks what a provider's call failed with: a connection that broke there
+// says nothing of our database.
+var errCall = errors.New("checkout: open a page")
 
 func (s *Service) request(f *order.Facts, a *order.Attempt) payment.CheckoutRequest {
 	r := payment.CheckoutRequest{
@@ -260,7 +268,7 @@ func (s *Service) failed(ctx context.Context, claim idempotency.Claim, st starte
 	if misconfigured {
 		return ErrKey.Because(cause)
 	}
-	if pg.IsUnreachable(cause) || pg.IsTransient(cause) {
+	if !errors.Is(cause, errCall) && (pg.IsUnreachable(cause) || pg.IsTransient(cause)) {
 		return cause
 	}
 	return ErrUnknown.After(2 * time.Second).Because(cause)

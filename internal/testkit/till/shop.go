@@ -142,31 +142,33 @@ func (b *Books) Say(ctx context.Context, row payment.Row) error {
 	b.mu.Lock()
 	b.said = append(b.said, row)
 	b.mu.Unlock()
-	for _, o := range row.Receipt.Facts {
-		o.InboxID = row.ID
-		if err := pg.Exec(ctx, b.Shop.DB.Pool, func(ctx context.Context, tx pgx.Tx) error { return b.applyTx(ctx, tx, o) }); err != nil {
-			return err
-		}
+	if len(row.Receipt.Facts) == 0 {
+		return nil
 	}
-	return nil
+	return pg.Exec(ctx, b.Shop.DB.Pool, func(ctx context.Context, tx pgx.Tx) error { return b.applyTx(ctx, tx, row) })
 }
 
-func (b *Books) applyTx(ctx context.Context, tx pgx.Tx, o payment.Observation) error {
+// applyTx applies a row, all of which is about one order.
+func (*Books) applyTx(ctx context.Context, tx pgx.Tx, row payment.Row) error {
 	var store order.Store
-	of, _, err := store.OrdersOf(ctx, tx, []uuid.UUID{o.AttemptID}, nil)
+	attempt := row.Receipt.Facts[0].AttemptID
+	of, _, err := store.OrdersOf(ctx, tx, []uuid.UUID{attempt}, nil)
 	if err != nil {
 		return err
 	}
-	fs, err := store.LockTx(ctx, tx, []uuid.UUID{of[o.AttemptID]})
+	fs, err := store.LockTx(ctx, tx, []uuid.UUID{of[attempt]})
 	if err != nil {
 		return err
 	}
 	delta := order.NewDelta()
-	fs[0].Merge(o, delta)
-	if order.Derive(fs[0]).Late {
-		fs[0].Decide(order.DecideLate, order.LateAccept, o.InboxID, delta)
+	for _, o := range row.Receipt.Facts {
+		o.InboxID = row.ID
+		fs[0].Merge(o, delta)
 	}
-	c := []order.Change{{Facts: fs[0], Delta: delta, Derived: order.Derive(fs[0]), Cause: order.Cause{Kind: order.CauseInbox, ID: o.InboxID}}}
+	if order.Derive(fs[0]).Late {
+		fs[0].Decide(order.DecideLate, order.LateAccept, row.ID, delta)
+	}
+	c := []order.Change{{Facts: fs[0], Delta: delta, Derived: order.Derive(fs[0]), Cause: order.Cause{Kind: order.CauseInbox, ID: row.ID}}}
 	if err := store.SaveFactsTx(ctx, tx, c); err != nil {
 		return err
 	}
