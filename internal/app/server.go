@@ -154,13 +154,14 @@ func (s *Server) build(ctx context.Context) error {
 	s.receiver = inbox.NewReceiver(s.pool, s.log, func() { s.Drainer.Wake(); s.fetcher.Wake() })
 	s.Asker = inbox.NewAsker(s.pool, s.providers, s.Drainer)
 	s.Desk = inbox.NewDesk(s.pool, s.providers, s.fetcher, s.Drainer)
+	captures := capture.New(s.pool, s.log, s.providers, s.Asker)
 	s.Checkout = checkout.New(s.pool, checkout.Config{
-		PublicURL: s.cfg.PublicURL, Waits: s.cfg.PollWaits, GiveUp: s.cfg.GiveUp, Problem: edge.Render,
+		PublicURL: s.cfg.PublicURL, Waits: s.cfg.PollWaits, GiveUp: s.cfg.GiveUp, Capture: captures.Capture, Problem: edge.Render,
 	}, s.log, s.providers, s.Asker)
 	s.Refunds = refund.New(s.pool, s.log, s.Settler, lazy, settle.QueueMoney, s.providers, s.Asker)
 
 	river.AddWorker(workers, &refund.Worker{Service: s.Refunds})
-	river.AddWorker(workers, &capture.Worker{Service: capture.New(s.pool, s.log, s.providers, s.Asker)})
+	river.AddWorker(workers, &capture.Worker{Service: captures})
 	if developing {
 		river.AddWorker(workers, media.NewWorker(s.Media))
 	}
