@@ -18,10 +18,12 @@
 //   - Unknown fields and query parameters are refused, so that a misspelled one
 //     is not silently ignored.
 //   - A body is at most 1 MiB unless its operation says otherwise.
-//   - Idempotency-Key is required where repeating a request would sell
-//     something twice: on the POST of checkouts. A refund repeated finds nothing
-//     left to give back; sign-ups meet at the e-mail address; a session, token or guest session made twice is only
-//     one more, which can be revoked.
+//   - Idempotency-Key is required where repeating a request would sell something
+//     or give money back twice: on the POST of checkouts and of refunds. Sign-ups
+//     meet at the e-mail address; a session, token or guest session made twice is
+//     only one more, which can be revoked. A decision about an order repeated
+//     finds nothing left to decide; an event is tried anew under the number of
+//     tries that was seen, so that the second request is refused.
 //   - Lists come in pages with an opaque cursor ([Page]).
 //
 // # Concurrency
