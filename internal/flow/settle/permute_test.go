@@ -61,7 +61,8 @@ func TestEveryOrderOfNews(t *testing.T) {
 						rows = append(rows, said[n](d))
 					}
 					w.hear(rows...)
-					w.hear(rows...)
+					_, err := w.apply(rows...) // once more, all at once
+					require.NoError(t, err)
 					got := d.ending()
 					if first == nil {
 						first = &got

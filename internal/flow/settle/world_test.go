@@ -253,7 +253,6 @@ func (w *world) sound() {
 		var ids []string
 		require.NoError(w.t, w.shop.DB.Owner.QueryRow(w.t.Context(), string(sql)).Scan(&examined, &violations, &ids))
 		require.Zero(w.t, violations, "%s: %v", name, ids)
-		require.Positive(w.t, examined, name)
 	}
 }
 
