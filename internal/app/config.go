@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"proofroom/internal/base/pg/embedded"
+	"proofroom/internal/flow/notify"
 )
 
 // Config is everything that an operator can set. Each setting is a flag and an
@@ -45,6 +46,13 @@ type Config struct {
 	FlutterwaveSecretKey    string   `name:"flutterwave-secret-key" env:"PROOFROOM_FLUTTERWAVE_SECRET_KEY" placeholder:"KEY" help:"The account's secret key of API v3, FLWSECK-... or FLWSECK_TEST-... . Without it nobody pays with Flutterwave."`
 	FlutterwaveSecretHashes []string `name:"flutterwave-secret-hashes" env:"PROOFROOM_FLUTTERWAVE_SECRET_HASHES" placeholder:"SECRET" help:"Secret hashes of the dashboard's webhook settings; several while one is being replaced."`
 	FlutterwaveURL          string   `name:"flutterwave-url" env:"PROOFROOM_FLUTTERWAVE_URL" placeholder:"URL" help:"Another address of the API, for the stand-in. Refused together with a live key."`
+
+	SMTPHost     string `name:"smtp-host" env:"PROOFROOM_SMTP_HOST" placeholder:"HOST" help:"The mail server. Without it mail waits."`
+	SMTPPort     int    `name:"smtp-port" env:"PROOFROOM_SMTP_PORT" default:"0" placeholder:"N" help:"Its port; 0: 587, 465 or 25, as --smtp-tls has it."`
+	SMTPUser     string `name:"smtp-user" env:"PROOFROOM_SMTP_USER" placeholder:"NAME" help:"Who we are there, if it asks."`
+	SMTPPassword string `name:"smtp-password" env:"PROOFROOM_SMTP_PASSWORD" placeholder:"KEY" help:"The password."`
+	SMTPTLS      string `name:"smtp-tls" env:"PROOFROOM_SMTP_TLS" default:"starttls" enum:"starttls,tls,none" help:"How the way there is protected: starttls, tls or, on this machine only, none."`
+	MailFrom     string `name:"mail-from" env:"PROOFROOM_MAIL_FROM" placeholder:"ADDRESS" help:"Who mail is from: Proofroom <mail@photos.example.com>."`
 
 	CommissionBps int `name:"commission-bps" env:"PROOFROOM_COMMISSION_BPS" default:"1500" placeholder:"N" help:"The platform's share of each sale of new events, in hundredths of a percent (${default})."`
 
@@ -116,6 +124,14 @@ func (c *Config) payOrigins() []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// mail is how mail leaves.
+func (c *Config) mail() notify.Config {
+	return notify.Config{
+		Host: c.SMTPHost, Port: c.SMTPPort, User: c.SMTPUser, Password: c.SMTPPassword, TLS: notify.TLS(c.SMTPTLS), From: c.MailFrom,
+		PublicURL: c.PublicURL,
+	}
 }
 
 // plain reports whether people reach the installation over plain http.

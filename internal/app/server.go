@@ -21,7 +21,6 @@ import (
 	"proofroom/internal/base/jobs"
 	"proofroom/internal/base/obs"
 	"proofroom/internal/base/pg"
-	"proofroom/internal/base/ratelimit"
 	"proofroom/internal/core/account"
 	"proofroom/internal/core/catalog"
 	"proofroom/internal/core/entitlement"
@@ -37,6 +36,7 @@ import (
 	"proofroom/internal/flow/capture"
 	"proofroom/internal/flow/checkout"
 	"proofroom/internal/flow/inbox"
+	"proofroom/internal/flow/notify"
 	"proofroom/internal/flow/people"
 	"proofroom/internal/flow/refund"
 	"proofroom/internal/flow/settle"
@@ -70,6 +70,7 @@ type Server struct {
 	Checkout  *checkout.Service
 	Refunds   *refund.Service
 	people    *people.Service
+	mail      *notify.Sender
 
 	limits        edge.Limits
 	public, admin net.Listener
@@ -148,6 +149,10 @@ func (s *Server) build(ctx context.Context) error {
 	s.Media = media.New(s.pool, s.files, lazy, s.darkroom, media.Config{Mark: s.cfg.Watermark, Log: s.log})
 	messages := outbox.Store{Host: s.cfg.host()}
 	s.people = people.New(s.pool, messages)
+	var err error
+	if s.mail, err = notify.New(s.pool, s.log, messages, s.Accounts, s.cfg.mail()); err != nil {
+		return err
+	}
 	s.Settler = settle.New(ledger.New(), messages, lazy)
 	s.Drainer = inbox.NewDrainer(s.pool, s.log, map[string]payment.Applier{payment.ApplierOrder: s.Settler})
 	s.fetcher = inbox.NewFetcher(s.pool, s.log, s.providers, s.Drainer.Wake)
@@ -165,7 +170,6 @@ func (s *Server) build(ctx context.Context) error {
 	if developing {
 		river.AddWorker(workers, media.NewWorker(s.Media))
 	}
-	var err error
 	if s.jobs, err = jobs.New(jobs.Config{Pool: s.pool, Workers: workers, Queues: queues, Log: s.log}); err != nil {
 		return err
 	}
@@ -222,7 +226,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("start the job queue: %w", err)
 	}
 	var wg sync.WaitGroup
-	for _, loop := range []func(context.Context){s.Drainer.Run, s.fetcher.Run, s.Checkout.Watch, s.housekeep} {
+	for _, loop := range []func(context.Context){s.Drainer.Run, s.fetcher.Run, s.Checkout.Watch, s.mail.Run, s.housekeep} {
 		wg.Go(func() { loop(loops) })
 	}
 	failed := make(chan error, 2)
@@ -255,34 +259,6 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// housekeep does what is due now and then, on every instance; each piece is
-// safe to do twice.
-func (s *Server) housekeep(ctx context.Context) {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for minute := 0; ; minute++ {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if _, err := s.Media.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("waiting photographs were not looked for", "error", err)
-		}
-		if err := s.Checkout.Purge(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("old idempotency keys were not purged", "error", err)
-		}
-		if minute%60 == 0 {
-			if err := s.Asker.Disputes(ctx); err != nil && ctx.Err() == nil {
-				s.log.Warn("a provider was not asked about disputes", "error", err)
-			}
-		}
-		if _, err := ratelimit.Purge(ctx, s.pool, 10_000); err != nil && ctx.Err() == nil {
-			s.log.Warn("limits that are whole again were not purged", "error", err)
-		}
-	}
-}
-
 // Close lets go of everything. It is part of Run's end, and of a failed New.
 func (s *Server) Close() {
 	if s.darkroom != nil {
@@ -313,7 +289,7 @@ func (s *Server) Close() {
 func (s *Server) routes() http.Handler {
 	cookies := edge.Cookies{Plain: s.cfg.plain()}
 	api := httpapi.New(httpapi.Deps{
-		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, CommissionBps: s.cfg.CommissionBps,
+		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, CommissionBps: s.cfg.CommissionBps, Limits: s.limits,
 		Accounts: s.Accounts, People: s.people, Catalog: s.Catalog, Media: s.Media, Checkout: s.Checkout, Refunds: s.Refunds,
 		Downloads: httpapi.Downloads{Photo: s.photo, Grants: entitlement.New(s.pool), Media: s.Media},
 		Operating: httpapi.Operating{Desk: s.Desk, Orders: s.orders},
@@ -325,7 +301,7 @@ func (s *Server) routes() http.Handler {
 		},
 	})
 	pages := webui.New(webui.Deps{
-		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, PayOrigins: s.cfg.payOrigins(),
+		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, PayOrigins: s.cfg.payOrigins(), Limits: s.limits,
 		Pool: s.pool, Accounts: s.Accounts, People: s.people, Catalog: s.Catalog, Pictures: s.Media, Checkout: s.Checkout,
 		Original:  func(photoID uuid.UUID) string { return httpapi.Prefix + "/photos/" + photoID.String() + "/original" },
 		Operating: webui.Operating{Desk: s.Desk, Orders: s.orders, Refunds: s.Refunds},

@@ -28,6 +28,8 @@ var (
 	ruleSignIn     = ratelimit.Rule{Name: "sign-in", Burst: 10, Every: 30 * time.Second}
 	ruleSignInName = ratelimit.Rule{Name: "sign-in-name", Burst: 100, Every: 30 * time.Second}
 	ruleSignUp     = ratelimit.Rule{Name: "sign-up-from", Burst: 20, Every: 30 * time.Second}
+	ruleGuest      = ratelimit.Rule{Name: "guest-from", Burst: 200, Every: time.Second}
+	ruleLink       = ratelimit.Rule{Name: "link-from", Burst: 30, Every: 10 * time.Second}
 	ruleMailFrom   = ratelimit.Rule{Name: "mail-from", Burst: 20, Every: 30 * time.Second}
 	ruleMail       = ratelimit.Rule{Name: "mail", Burst: 3, Every: 5 * time.Minute}
 	ruleCodeFrom   = ratelimit.Rule{Name: "access-code-from", Burst: 30, Every: 10 * time.Second}
@@ -46,8 +48,14 @@ func (l Limits) SignIn(ctx context.Context, email string) error {
 	return l.take(ctx, ruleSignInFrom.Of(from(ctx)), ruleSignIn.Of(from(ctx)+" "+name(email)), ruleSignInName.Of(name(email)))
 }
 
-// SignUp counts an attempt to make an account or a guest session.
+// SignUp counts an attempt to make an account.
 func (l Limits) SignUp(ctx context.Context) error { return l.take(ctx, ruleSignUp.Of(from(ctx))) }
+
+// Guest counts a guest session that somebody starts.
+func (l Limits) Guest(ctx context.Context) error { return l.take(ctx, ruleGuest.Of(from(ctx))) }
+
+// Link counts a try at a link from a mail.
+func (l Limits) Link(ctx context.Context) error { return l.take(ctx, ruleLink.Of(from(ctx))) }
 
 // Mail counts a message that a stranger has sent to an e-mail address.
 func (l Limits) Mail(ctx context.Context, email string) error {

@@ -52,6 +52,9 @@ func registerAccounts(api huma.API, d Deps) {
 		Tags: []string{"Accounts"}, Summary: "Sign up",
 	}, func(ctx context.Context, in *signUp) (*accountOutput, error) {
 		b := in.Body
+		if err := d.Limits.SignUp(ctx); err != nil {
+			return nil, err
+		}
 		a, err := d.Accounts.SignUp(ctx, account.NewAccount{Email: b.Email, Name: b.Name, Password: b.Password, Creator: b.Creator})
 		if err != nil {
 			return nil, err

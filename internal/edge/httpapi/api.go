@@ -39,6 +39,9 @@ type Deps struct {
 	// UploadPatience is how long who uploads may send nothing; default 30 s.
 	UploadPatience time.Duration
 
+	// Limits bounds how often strangers may try.
+	Limits edge.Limits
+
 	Accounts  *account.Service
 	People    *people.Service
 	Catalog   *catalog.Service

@@ -85,6 +85,7 @@ func services(pool *pgxpool.Pool) httpapi.Deps {
 	files := media.New(pool, media.NewStore(memblob.OpenBucket(nil)), queue, nil, media.Config{MaxBytes: 1 << 20})
 	return httpapi.Deps{
 		CommissionBps: 1500,
+		Limits:        edge.Limits{DB: pool},
 		Accounts:      account.New(pool),
 		People:        people.New(pool, outbox.Store{Host: "photos.example.com"}),
 		Catalog:       catalog.New(pool, catalog.Config{HasOrders: checkout.HasOrders}),
@@ -225,7 +226,7 @@ func (w *world) guest() string {
 func (w *world) rows() string {
 	w.t.Helper()
 	ctx := w.t.Context()
-	tables, err := w.db.Owner.Query(ctx, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'river%' ORDER BY 1")
+	tables, err := w.db.Owner.Query(ctx, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'river%' AND tablename <> 'rate_limits' ORDER BY 1")
 	require.NoError(w.t, err)
 	var names []string
 	for tables.Next() {

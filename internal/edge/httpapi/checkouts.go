@@ -107,6 +107,15 @@ func registerCheckouts(api huma.API, d Deps) {
 				return nil, err
 			}
 		}
+		if err := d.Limits.Checkout(ctx, edge.Actor(ctx).ID.String()); err != nil {
+			return nil, err
+		}
+		if in.Body.AccessCode != "" {
+			// Read as anybody would, where guesses are counted.
+			if _, err := d.Catalog.Event(ctx, by(ctx), in.Body.EventID, in.Body.AccessCode); err != nil {
+				return nil, err
+			}
+		}
 		a, err := d.Checkout.Create(ctx, checkout.Input{
 			Buyer: edge.Actor(ctx), Key: key, EventID: in.Body.EventID, AccessCode: in.Body.AccessCode, Photos: in.Body.Photos,
 			WholeEvent: in.Body.WholeEvent, Total: in.Body.Total, Currency: in.Body.Currency, Email: email, Provider: in.Body.Provider,

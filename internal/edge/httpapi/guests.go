@@ -21,6 +21,9 @@ func registerGuests(api huma.API, d Deps) {
 		OperationID: "create-guest-session", Method: http.MethodPost, Path: "/guest-sessions", DefaultStatus: http.StatusCreated,
 		Tags: []string{"Guests"}, Summary: "Start buying without an account",
 	}, func(ctx context.Context, _ *struct{}) (*newGuest, error) {
+		if err := d.Limits.Guest(ctx); err != nil {
+			return nil, err
+		}
 		secret, g, err := d.Accounts.NewGuest(ctx)
 		if err != nil {
 			return nil, err

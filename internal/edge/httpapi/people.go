@@ -39,6 +39,9 @@ func registerPeople(api huma.API, d Deps) {
 		Tags: tags, Summary: "Have a link mailed to sign in with",
 		Description: "The answer is the same for every address. The link works once, for 15 minutes; used by somebody without an account, it makes one.",
 	}, func(ctx context.Context, in *address) (*asked, error) {
+		if err := d.Limits.Mail(ctx, in.Body.Email); err != nil {
+			return nil, err
+		}
 		return answer("If mail reaches this address, a link to sign in is on its way.", d.People.AskToSignIn(ctx, in.Body.Email))
 	})
 
@@ -47,6 +50,9 @@ func registerPeople(api huma.API, d Deps) {
 		Tags: []string{"Buying"}, Summary: "Have a mail sent about what was bought with an address",
 		Description: "The answer is the same for every address; what was bought is told in the mail, with a link to it.",
 	}, func(ctx context.Context, in *address) (*asked, error) {
+		if err := d.Limits.Mail(ctx, in.Body.Email); err != nil {
+			return nil, err
+		}
 		return answer("If mail reaches this address, it says what was bought with it.", d.People.FindPurchases(ctx, in.Body.Email))
 	})
 
@@ -62,6 +68,9 @@ func registerPeople(api huma.API, d Deps) {
 		Description: "Uses the link up. What guests bought with its address, and what the guest session that the request carries bought, becomes the account's. " +
 			"A link by which an account asked for purchases works only with that account's session, and starts no other.",
 	}, func(ctx context.Context, in *use) (*signedInOutput, error) {
+		if err := d.Limits.Link(ctx); err != nil {
+			return nil, err
+		}
 		me := edge.Actor(ctx)
 		e, err := d.People.UseLink(ctx, in.Body.Token, edge.GuestSecret(ctx), me, in.UserAgent)
 		if err != nil {
@@ -107,6 +116,9 @@ func registerPeople(api huma.API, d Deps) {
 		Tags: tags, Summary: "Have a link mailed to another address of mine",
 		Description: "Used with this account's session, the link moves here what guests bought with that address.",
 	}, func(ctx context.Context, in *address) (*asked, error) {
+		if err := d.Limits.Mail(ctx, in.Body.Email); err != nil {
+			return nil, err
+		}
 		return answer("If mail reaches this address, a link is on its way. Open it in this browser.",
 			d.People.AskToClaim(ctx, edge.Actor(ctx).AccountID, in.Body.Email))
 	})
@@ -131,6 +143,9 @@ func registerPeople(api huma.API, d Deps) {
 	}, func(ctx context.Context, in *IDPath) (*asked, error) {
 		f, err := d.order(ctx, in.ID)
 		if err != nil {
+			return nil, err
+		}
+		if err := d.Limits.Mail(ctx, f.Order.Email); err != nil {
 			return nil, err
 		}
 		return answer("The receipt is on its way.", d.People.SendReceipt(ctx, f.Order))

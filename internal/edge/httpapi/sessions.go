@@ -60,6 +60,9 @@ func registerSessions(api huma.API, d Deps) {
 		Tags: tags, Summary: "Sign in",
 		Description: "Starts a session of 30 days and sets its cookie. A request that carries a guest session, as cookie or bearer, brings what that guest bought into the account.",
 	}, func(ctx context.Context, in *signIn) (*signedInOutput, error) {
+		if err := d.Limits.SignIn(ctx, in.Body.Email); err != nil {
+			return nil, err
+		}
 		secret, s, a, err := d.Accounts.SignIn(ctx, in.Body.Email, in.Body.Password, in.UserAgent)
 		if err != nil {
 			return nil, err

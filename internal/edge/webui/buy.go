@@ -110,6 +110,9 @@ func (u *ui) review(w http.ResponseWriter, r *http.Request) error {
 	// The guest begins here, not when the form comes: sent twice, it would
 	// otherwise come from two buyers.
 	if !me.Known() {
+		if err := u.Limits.Guest(r.Context()); err != nil {
+			return err
+		}
 		secret, g, err := u.Accounts.NewGuest(r.Context())
 		if err != nil {
 			return err
@@ -178,6 +181,9 @@ func (u *ui) buy(w http.ResponseWriter, r *http.Request) error {
 			}
 			return u.refused(w, r, err, "Review your order", func(p *edge.Problem) templ.Component { return reviewPage(v, p) })
 		}
+	}
+	if err := u.Limits.Checkout(r.Context(), me.ID.String()); err != nil {
+		return err
 	}
 	answer, err := u.Checkout.Create(r.Context(), checkout.Input{
 		Buyer: me, Key: key, EventID: e.ID, AccessCode: u.Cookies.AccessCode(r), Photos: s.Photos, WholeEvent: s.Whole,

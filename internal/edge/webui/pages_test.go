@@ -209,7 +209,7 @@ func TestDatabaseAway(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	w.serve(webui.New(webui.Deps{
-		Log: obs.Log(w, nil), Cookies: edge.Cookies{Plain: true}, Pool: pool, Accounts: account.New(pool), Catalog: catalog.New(pool, catalog.Config{}),
+		Log: obs.Log(w, nil), Cookies: edge.Cookies{Plain: true}, Limits: edge.Limits{DB: pool}, Pool: pool, Accounts: account.New(pool), Catalog: catalog.New(pool, catalog.Config{}),
 	}))
 	b := w.browser()
 	for _, path := range []string{"/", "/e/" + w.event.Slug} {

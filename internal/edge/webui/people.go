@@ -35,7 +35,11 @@ func (u *ui) signIn(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p, n := personOf(f, "/signin")
-	if err := u.enter(w, r, n, p.Next); err != nil {
+	err = u.Limits.SignIn(r.Context(), n.Email)
+	if err == nil {
+		err = u.enter(w, r, n, p.Next)
+	}
+	if err != nil {
 		return u.refused(w, r, err, "Sign in", func(why *edge.Problem) templ.Component { return signInForm(p, why) })
 	}
 	return nil
@@ -51,7 +55,11 @@ func (u *ui) signUp(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p, n := personOf(f, "/signup")
-	if _, err := u.Accounts.SignUp(r.Context(), n); err != nil {
+	err = u.Limits.SignUp(r.Context())
+	if err == nil {
+		_, err = u.Accounts.SignUp(r.Context(), n)
+	}
+	if err != nil {
 		return u.refused(w, r, err, "Sign up", func(why *edge.Problem) templ.Component { return newAccountForm(p, why) })
 	}
 	return u.enter(w, r, n, p.Next)

@@ -45,7 +45,11 @@ func (u *ui) askMail(w http.ResponseWriter, r *http.Request, f mailForm) error {
 	if err != nil {
 		return err
 	}
-	if err := f.ask(r.Context(), in.Get("email")); err != nil {
+	err = u.Limits.Mail(r.Context(), in.Get("email"))
+	if err == nil {
+		err = f.ask(r.Context(), in.Get("email"))
+	}
+	if err != nil {
 		return u.refused(w, r, err, f.title, func(why *edge.Problem) templ.Component {
 			return addressForm(person{Action: f.action, Email: in.Get("email")}, f.what, f.button, why)
 		})
@@ -82,6 +86,9 @@ func (u *ui) linkPage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (u *ui) useLink(w http.ResponseWriter, r *http.Request) error {
+	if err := u.Limits.Link(r.Context()); err != nil {
+		return err
+	}
 	e, err := u.People.UseLink(r.Context(), chi.URLParam(r, "token"), edge.GuestSecret(r.Context()), edge.Actor(r.Context()), r.UserAgent())
 	if err != nil {
 		return u.deadLink(err)
@@ -133,6 +140,9 @@ func (u *ui) askClaim(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := u.Limits.Mail(r.Context(), in.Get("email")); err != nil {
+		return err
+	}
 	if err := u.People.AskToClaim(r.Context(), me.AccountID, in.Get("email")); err != nil {
 		return u.refused(w, r, err, "Your account", func(why *edge.Problem) templ.Component { return accountForms(me, nil, why, false) })
 	}
@@ -142,6 +152,9 @@ func (u *ui) askClaim(w http.ResponseWriter, r *http.Request) error {
 func (u *ui) sendReceipt(w http.ResponseWriter, r *http.Request) error {
 	f, err := u.myOrder(r)
 	if err != nil {
+		return err
+	}
+	if err := u.Limits.Mail(r.Context(), f.Order.Email); err != nil {
 		return err
 	}
 	if err := u.People.SendReceipt(r.Context(), f.Order); err != nil {

@@ -51,6 +51,9 @@ type Deps struct {
 	// PayOrigins are where the checkout form may lead: "https://checkout.stripe.com".
 	PayOrigins []string
 
+	// Limits bounds how often strangers may try.
+	Limits edge.Limits
+
 	Pool     *pgxpool.Pool // for reading
 	Accounts *account.Service
 	People   *people.Service

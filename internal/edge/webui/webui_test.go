@@ -41,8 +41,8 @@ import (
 	"proofroom/internal/edge/webui"
 	"proofroom/internal/flow/checkout"
 	"proofroom/internal/flow/inbox"
-	"proofroom/internal/flow/refund"
 	"proofroom/internal/flow/people"
+	"proofroom/internal/flow/refund"
 	"proofroom/internal/flow/settle"
 	"proofroom/internal/proof/twin"
 	"proofroom/internal/testkit/pgtest"
@@ -109,7 +109,7 @@ func start(t *testing.T, others ...payment.Provider) *world {
 		PublicURL: w.url, Waits: []time.Duration{time.Hour}, GiveUp: 72 * time.Hour, Problem: edge.Render,
 	}, log, providers, inbox.NewAsker(db.Pool, providers, drainer))
 	pages := webui.New(webui.Deps{
-		Log: log, Cookies: edge.Cookies{Plain: true}, PayOrigins: []string{stand.URL}, Pool: db.Pool, Accounts: w.accounts, People: people.New(db.Pool, outbox.Store{Host: "example.com"}), Catalog: w.catalog,
+		Log: log, Cookies: edge.Cookies{Plain: true}, PayOrigins: []string{stand.URL}, Limits: edge.Limits{DB: db.Pool}, Pool: db.Pool, Accounts: w.accounts, People: people.New(db.Pool, outbox.Store{Host: "example.com"}), Catalog: w.catalog,
 		Pictures: media.New(db.Pool, media.NewStore(bucket), nil, nil, media.Config{}), Checkout: w.checkout,
 		Original: func(photoID uuid.UUID) string { return "/originals/" + photoID.String() },
 		Operating: webui.Operating{
