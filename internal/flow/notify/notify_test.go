@@ -413,6 +413,36 @@ func TestRunSendsUntilItsContextEnds(t *testing.T) {
 	require.NoError(t, running.Wait())
 }
 
+// A sender that is told to stop finishes the mail at hand and hands back the
+// others at once.
+func TestStopInTheMiddle(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	first, second := w.queue(outbox.MagicLink, "a@example.com"), w.queue(outbox.MagicLink, "b@example.com")
+	ctx, cancel := context.WithCancel(t.Context())
+	var running errgroup.Group
+	w.box.Fault(mailbox.Fault{Kind: mailbox.Slow, Times: 1, DelayMS: 100})
+	w.sender.log = slog.New(onFirst{w.sender.log.Handler(), cancel}) // it logs the first mail's end
+	running.Go(func() error { _, err := w.sender.SendDue(ctx); return err })
+	require.NoError(t, running.Wait())
+	require.Equal(t, []outbox.State{outbox.Sent, outbox.Queued}, []outbox.State{w.message(first).State, w.message(second).State})
+	require.Zero(t, w.message(second).Copies)
+	require.Equal(t, 1, w.send())
+	require.Len(t, w.mails(""), 2)
+}
+
+// onFirst calls stop with the first line that is logged.
+type onFirst struct {
+	slog.Handler
+
+	stop func()
+}
+
+func (h onFirst) Handle(ctx context.Context, r slog.Record) error {
+	h.stop()
+	return h.Handler.Handle(ctx, r)
+}
+
 // Without a mail server nothing is lost, and the log says so.
 func TestWithoutServer(t *testing.T) {
 	t.Parallel()

@@ -93,12 +93,17 @@ func (s *Sender) SendDue(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	// What is being sent is sent and recorded also when the process is to stop.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
 	defer cancel()
 	line := &connection{cfg: s.cfg}
 	defer line.close()
 	for _, m := range claimed {
-		if err := s.one(ctx, line, m); err != nil {
+		if ctx.Err() != nil {
+			_, err = s.outbox.Later(work, s.pool, m, 0, "the sender was stopped before it")
+		} else {
+			err = s.one(work, line, m)
+		}
+		if err != nil {
 			s.log.Error("what became of a message was not recorded", "message", m.ID, "kind", m.Kind, "error", err)
 		}
 	}
