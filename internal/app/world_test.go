@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -23,9 +25,15 @@ import (
 	"proofroom/internal/testkit/pgtest"
 )
 
-const webhookSecret = "whsec_test"
+// What the providers prove themselves with.
+const (
+	webhookSecret = "whsec_test"
+	payPalWebhook = "WH-1"
+	secretHash    = "a hash that nobody guesses"
+)
 
-// world is one instance with a database of its own and a stand-in for Stripe.
+// world is one instance with a database of its own and a stand-in for the three
+// providers.
 type world struct {
 	t       *testing.T
 	db      pools
@@ -59,6 +67,13 @@ func newWorldOn(t *testing.T, url string, db pools) *world {
 		StripeWebhookSecrets: []string{webhookSecret}, StripeURL: stand.URL,
 		PollWaits: []time.Duration{time.Hour}, GiveUp: 72 * time.Hour, Darkroom: "/nowhere",
 	}
+	ca, err := w.twin.CA(t.Context())
+	require.NoError(t, err)
+	caFile := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(caFile, []byte(ca), 0o600))
+	cfg.PayPalAccount, cfg.PayPalClientID, cfg.PayPalClientSecret, cfg.PayPalWebhookID = "main", twin.DefaultPayPalClient, twin.DefaultPayPalSecret, payPalWebhook
+	cfg.PayPalURL, cfg.PayPalRootCA = stand.URL+"/paypal", caFile
+	cfg.FlutterwaveAccount, cfg.FlutterwaveSecretKey, cfg.FlutterwaveSecretHashes, cfg.FlutterwaveURL = "main", twin.DefaultFlutterwaveKey, []string{secretHash}, stand.URL+"/flutterwave"
 	srv, err := New(t.Context(), cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	require.NoError(t, err)
 	w.srv, w.url = srv, "http://"+srv.Addr()
@@ -69,7 +84,9 @@ func newWorldOn(t *testing.T, url string, db pools) *world {
 		stop()
 		require.NoError(t, <-ended)
 	})
-	require.NoError(t, w.twin.SetEndpoints(t.Context(), twin.Endpoint{URL: w.url + "/webhooks/stripe/main", Secret: webhookSecret}))
+	require.NoError(t, w.twin.SetEndpoints(t.Context(), twin.Endpoint{URL: w.url + "/webhooks/stripe/main", Secret: webhookSecret},
+		twin.Endpoint{URL: w.url + "/webhooks/paypal/main", Provider: twin.PayPal, Secret: payPalWebhook},
+		twin.Endpoint{URL: w.url + "/webhooks/flutterwave/main", Provider: twin.Flutterwave, Secret: secretHash, Attempts: 4}))
 	w.stock(5)
 	return w
 }
