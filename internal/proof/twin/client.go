@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"proofroom/internal/proof/twin/mailbox"
 )
 
 // Control steers a twin over HTTP. A refused order is a *ControlError.
@@ -252,6 +254,17 @@ func (c *Control) CA(ctx context.Context) (string, error) {
 func (c *Control) RotateCertificate(ctx context.Context, expired bool) (string, error) {
 	out, err := order[certificate](ctx, c, http.MethodPost, "/paypal/certificate", rotation{expired})
 	return out.Name, err
+}
+
+// MailServer is where the twin takes mail by SMTP, without TLS.
+func (c *Control) MailServer(ctx context.Context) (host string, port int, err error) {
+	out, err := order[mailServer](ctx, c, http.MethodGet, "/mail", nil)
+	return out.Host, out.Port, err
+}
+
+// Mailbox reads the mails that the twin has taken.
+func (c *Control) Mailbox() mailbox.Client {
+	return mailbox.Client{Base: strings.TrimRight(c.Base, "/") + "/_twin/mail"}
 }
 
 // Reset makes the twin forget everything but its configuration.

@@ -95,12 +95,25 @@ func (t *Twin) controlRoutes(mux *http.ServeMux) {
 	mux.Handle("POST "+at+"/paypal/certificate", handle(func(_ *http.Request, in rotation) (certificate, error) {
 		return certificate{t.paypal.Rotate(in.Expired)}, nil
 	}))
+	mux.Handle("GET "+at+"/mail", handle(func(*http.Request, none) (mailServer, error) {
+		if t.mailErr != nil {
+			return mailServer{}, host.Conflict("no mail is taken: %v", t.mailErr)
+		}
+		return mailServer{t.mail.Addr().IP.String(), t.mail.Addr().Port}, nil
+	}))
+	mux.Handle("/_twin/mail/", http.StripPrefix("/_twin/mail", t.mail.Handler()))
 	mux.Handle("POST "+at+"/reset", handle(func(*http.Request, none) (none, error) { t.Reset(); return none{}, nil }))
 	mux.HandleFunc(at+"/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = w.Write([]byte(`{"status":404,"error":"the control surface has no such order"}` + "\n"))
 	})
+}
+
+// mailServer is where mail is taken.
+type mailServer struct {
+	Host string `json:"host"`
+	Port int    `json:"port"`
 }
 
 // moneyRoutes are those about pages, payments, refunds and disputes of every

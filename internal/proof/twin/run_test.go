@@ -2,6 +2,10 @@ package twin_test
 
 import (
 	"context"
+	"net"
+	"net/http/httptest"
+	"net/smtp"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,4 +38,21 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 	require.NoError(t, err)
 	second := twin.New(twin.Config{Addr: held[len("http://"):]})
 	require.ErrorContains(t, second.Run(t.Context()), "choose another address")
+}
+
+// TestTakesMail: what is sent to the twin by SMTP is read in its mailbox.
+func TestTakesMail(t *testing.T) {
+	t.Parallel()
+	tw := twin.New(twin.Config{})
+	srv := httptest.NewServer(tw.Handler())
+	t.Cleanup(func() { srv.Close(); tw.Close() })
+	c := &twin.Control{Base: srv.URL}
+	host, port, err := c.MailServer(t.Context())
+	require.NoError(t, err)
+	raw := "Subject: Hello\r\nFrom: a@example.com\r\nTo: b@example.com\r\nMessage-ID: <1@example.com>\r\n\r\nHello.\r\n"
+	require.NoError(t, smtp.SendMail(net.JoinHostPort(host, strconv.Itoa(port)), nil, "a@example.com", []string{"b@example.com"}, []byte(raw)))
+	mails, err := c.Mailbox().List(t.Context(), "b@example.com")
+	require.NoError(t, err)
+	require.Len(t, mails, 1)
+	require.Equal(t, "Hello", mails[0].Subject)
 }

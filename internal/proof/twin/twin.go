@@ -12,6 +12,7 @@ import (
 
 	"proofroom/internal/proof/twin/flutterwave"
 	"proofroom/internal/proof/twin/host"
+	"proofroom/internal/proof/twin/mailbox"
 	"proofroom/internal/proof/twin/paypal"
 	"proofroom/internal/proof/twin/stripe"
 )
@@ -43,6 +44,9 @@ type Config struct {
 	// Flutterwave is the account whose calls Flutterwave's part takes. Default
 	// DefaultFlutterwaveKey.
 	Flutterwave flutterwave.Config
+
+	// MailAddr is where mail is taken (SMTP). Empty: a free port of this machine.
+	MailAddr string
 
 	// Seed and Rates order random faults: Rates[f] is the share, 0 to 1, of
 	// pages, requests or events that suffer f.
@@ -79,6 +83,8 @@ type Twin struct {
 	host    *host.Host
 	stripe  *stripe.Twin
 	paypal  *paypal.Twin
+	mail    *mailbox.Box
+	mailErr error // why no mail is taken
 
 	listenOnce sync.Once
 	listener   net.Listener
@@ -104,6 +110,8 @@ func New(cfg Config) *Twin {
 	})
 	t.paypal = paypal.New(h, cfg.PayPal)
 	h.Start(t.stripe, t.paypal, flutterwave.New(h, cfg.Flutterwave))
+	t.mail = mailbox.New(mailbox.Config{Addr: cfg.MailAddr})
+	t.mailErr = t.mail.Listen()
 	t.handler = t.routes()
 	return t
 }
@@ -114,6 +122,9 @@ func (t *Twin) Handler() http.Handler { return t.handler }
 // Listen opens the address that Run serves and returns its URL. Calling it
 // before Run is for whoever must know the port.
 func (t *Twin) Listen() (string, error) {
+	if t.mailErr != nil {
+		return "", fmt.Errorf("the twin takes no mail; choose another address for it: %w", t.mailErr)
+	}
 	t.listenOnce.Do(func() {
 		var how net.ListenConfig
 		t.listener, t.listenErr = how.Listen(t.host.Context(), "tcp", t.addr)
@@ -151,7 +162,10 @@ func (t *Twin) Run(ctx context.Context) error {
 
 // Close stops all deliveries and waits for them to end. What was not yet
 // delivered is lost, as the whole state is.
-func (t *Twin) Close() { t.host.Close() }
+func (t *Twin) Close() {
+	t.host.Close()
+	t.mail.Close()
+}
 
 // Reset forgets everything but the configuration; deliveries under way still
 // end by themselves.
