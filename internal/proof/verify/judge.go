@@ -40,6 +40,7 @@ const (
 	CheckAcknowledged = "twin.acknowledged" // an event that was answered 2xx is stored
 	CheckGenuine      = "twin.genuine"      // a stored event is one that the provider made, byte for byte
 	CheckAnswers      = "clients.answers"   // every answer that a client got is true, and the same each time
+	CheckMail         = "twin.mail"         // who was promised a mail got it, once, or as often as a death on the way allows
 	CheckAccess       = "clients.access"    // nobody got an original without a right to it
 )
 
@@ -63,6 +64,7 @@ func (w *World) judge(ctx context.Context) ([]Finding, []InvariantResult, error)
 	j.refunds()
 	j.pages()
 	j.events()
+	j.post()
 	j.answers()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,6 +81,7 @@ type court struct {
 	hosted     []twin.PageView
 	given      []twin.RefundView
 	deliveries []twin.DeliveryView
+	mails      map[string]int      // copies by Message-ID
 	genuine    map[string][]string // by provider and event: bodies
 	names      map[string]string   // the provider's id of an event: provider and event as we name it
 
@@ -89,6 +92,13 @@ type court struct {
 	books    map[uuid.UUID]int64 // what the providers hold for an order, before their fees
 	attempts map[string]dbAttempt
 	inbox    map[string][]dbEvent // by provider and event
+	messages []dbMessage
+}
+
+type dbMessage struct {
+	MessageID string
+	Recipient string
+	State     string
 }
 
 type dbOrder struct {
@@ -153,6 +163,17 @@ func (c *court) load(ctx context.Context) (err error) {
 		return err
 	}
 	if c.deliveries, err = t.Deliveries(ctx, twin.DeliveryFilter{State: twin.DeliveryAcknowledged}); err != nil {
+		return err
+	}
+	mails, err := t.Mailbox().List(ctx, "")
+	if err != nil {
+		return err
+	}
+	c.mails = map[string]int{}
+	for _, m := range mails {
+		c.mails[m.MessageID]++
+	}
+	if c.messages, err = rows[dbMessage](ctx, c.w, `SELECT message_id, recipient, state FROM messages`); err != nil {
 		return err
 	}
 	c.orders = map[uuid.UUID]dbOrder{}
@@ -388,6 +409,26 @@ func (c *court) events() {
 			case !slices.Contains(bodies, string(e.Body)):
 				c.find(CheckGenuine, "event %s is stored with another body than the provider's", name)
 			}
+		}
+	}
+}
+
+// post compares the messages that were promised with the mails that came. One
+// more copy is the price of a death between a send and its record.
+func (c *court) post() {
+	promised := map[string]bool{}
+	for _, m := range c.messages {
+		promised[m.MessageID] = true
+		switch n := c.mails[m.MessageID]; {
+		case m.State == "sent" && n == 0:
+			c.find(CheckMail, "message %s is said to be sent, and did not come", m.MessageID)
+		case n > 2 || n == 2 && !c.w.disturbed():
+			c.find(CheckMail, "message %s came %d times", m.MessageID, n)
+		}
+	}
+	for messageID, n := range c.mails {
+		if !promised[messageID] {
+			c.find(CheckMail, "mail %s came %d times, and nobody was promised it", messageID, n)
 		}
 	}
 }

@@ -29,6 +29,8 @@ func trial() (*court, uuid.UUID) {
 		given:      []twin.RefundView{{ID: "re_1", Status: "succeeded", Amount: 200, Payment: "pi_1", RequestID: requestID.String()}},
 		deliveries: []twin.DeliveryView{{Event: "evt_1", Type: "payment_intent.succeeded"}},
 		genuine:    map[string][]string{"stripe:evt_1": {"{}"}},
+		mails:      map[string]int{"<1@x>": 1},
+		messages:   []dbMessage{{MessageID: "<1@x>", Recipient: "a@example.com", State: "sent"}},
 		names:      map[string]string{"evt_1": "stripe:evt_1"},
 		orders:     map[uuid.UUID]dbOrder{orderID: {ID: orderID, BuyerID: buyer, State: "paid", Currency: "EUR", Gross: 500, Paid: true, Granted: 1, Photos: []uuid.UUID{photo}}},
 		payments:   map[string]dbPayment{"stripe:pi_1": {Provider: "stripe", PaymentID: "pi_1", OrderID: orderID, Took: true, Amount: 700, Currency: "EUR"}},
@@ -47,6 +49,7 @@ func (c *court) try() []string {
 	c.refunds()
 	c.pages()
 	c.events()
+	c.post()
 	c.answers()
 	var out []string
 	for _, f := range c.findings {
@@ -91,6 +94,9 @@ func TestJudge(t *testing.T) {
 		"acknowledged and lost":    {CheckAcknowledged, func(c *court, _ uuid.UUID) { c.inbox = nil }},
 		"a stranger's event":       {CheckGenuine, func(c *court, _ uuid.UUID) { c.inbox["stripe:evt_2"] = []dbEvent{{}} }},
 		"an altered event":         {CheckGenuine, func(c *court, _ uuid.UUID) { c.genuine["stripe:evt_1"] = []string{"{ }"} }},
+		"a mail that never came":   {CheckMail, func(c *court, _ uuid.UUID) { c.mails = nil }},
+		"a mail too often":         {CheckMail, func(c *court, _ uuid.UUID) { c.mails["<1@x>"] = 2 }},
+		"a mail for nobody":        {CheckMail, func(c *court, _ uuid.UUID) { c.mails["<2@x>"] = 1 }},
 		"two answers":              {CheckAnswers, func(c *court, _ uuid.UUID) { again(c, func(s *said) { s.answer.Body = append(s.answer.Body, ' ') }) }},
 		"an answer about no order": {CheckAnswers, func(c *court, o uuid.UUID) { delete(c.orders, o) }},
 		"another buyer's order":    {CheckAnswers, func(c *court, o uuid.UUID) { v := c.orders[o]; v.BuyerID = id.New(); c.orders[o] = v }},

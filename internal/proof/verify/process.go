@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,10 +34,11 @@ type Instance struct {
 	exited   chan struct{} // closed when the process has ended
 	state    *os.ProcessState
 
-	mu    sync.Mutex
-	ours  bool // we sent the signal that ended it
-	tail  []string
-	ready chan serving
+	mu      sync.Mutex
+	ours    bool // we sent the signal that ended it
+	stopped bool // or one that stopped it for a while
+	tail    []string
+	ready   chan serving
 }
 
 type serving struct{ Msg, Listen, Admin string }
@@ -61,6 +63,7 @@ func (w *World) Start(ctx context.Context, name string, faults ...string) (*Inst
 		"--database-url", w.url, "--data-dir", dir, "--blobs", w.files(), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
 		"--public-url", publicURL, "--trusted-proxies", "127.0.0.1", "--stripe-url", w.twinURL, "--paypal-url", w.twinURL+"/paypal",
 		"--paypal-root-ca", w.caFile(), "--flutterwave-url", w.twinURL+"/flutterwave",
+		"--smtp-host", w.mailHost, "--smtp-port", strconv.Itoa(w.mailPort), "--smtp-tls", "none", "--mail-from", "Proofroom <mail@localhost>",
 		"--poll-waits", "1m,2m,5m,15m,1h", "--darkroom", "/nonexistent")
 	i.cmd.Env = append(environment(),
 		demo.LifelineEnv+"=3", "PROOFROOM_STRIPE_SECRET_KEY="+twin.DefaultSecretKey, "PROOFROOM_STRIPE_WEBHOOK_SECRETS="+WebhookSecret,
@@ -149,7 +152,20 @@ func (i *Instance) Kill() bool {
 }
 
 // Pause stops the process as it stands (SIGSTOP); Resume lets it go on.
-func (i *Instance) Pause() { i.signal(syscall.SIGSTOP) }
+func (i *Instance) Pause() {
+	i.mu.Lock()
+	i.stopped = true
+	i.mu.Unlock()
+	i.signal(syscall.SIGSTOP)
+}
+
+// disturbed reports whether the process was killed or stopped for a while: what
+// it had begun may have been done a second time by others.
+func (i *Instance) disturbed() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.ours || i.stopped
+}
 
 // Resume is the end of Pause.
 func (i *Instance) Resume() { i.signal(syscall.SIGCONT) }

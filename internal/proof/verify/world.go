@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,8 @@ type World struct {
 	binary    string
 	guardsOff []string
 	twinURL   string
+	mailHost  string
+	mailPort  int
 	stand     *twin.Twin
 	server    *httptest.Server
 	front     *front
@@ -140,6 +143,9 @@ func newWorld(ctx context.Context, cfg worldConfig) (_ *World, err error) {
 		return nil, err
 	}
 	if err := w.keepCA(ctx); err != nil {
+		return nil, err
+	}
+	if w.mailHost, w.mailPort, err = w.Twin.MailServer(ctx); err != nil {
 		return nil, err
 	}
 	for n := range cfg.instances {
@@ -234,6 +240,13 @@ func (w *World) Dashboard(ctx context.Context, r twin.RefundOrder) (twin.RefundV
 		w.mu.Unlock()
 	}
 	return v, err
+}
+
+// disturbed reports whether any process was killed or stopped.
+func (w *World) disturbed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.processes, (*Instance).disturbed)
 }
 
 // Unproven notes the body of a forgery that carries all that its provider's
