@@ -310,7 +310,7 @@ func (d *Derived) unmet(f *Facts, given map[PaymentKey]int64) {
 	for i := range f.Requests {
 		r := &f.Requests[i]
 		p := f.Payment(r.Payment)
-		if f.Active(r) || met[r.Kind] || p == nil || given[p.Key] >= p.Amount || r.Kind.ofSale() && d.Refunded == f.Order.Gross {
+		if f.Active(r) || met[r.Kind] || p == nil || given[p.Key] >= p.Amount || f.Refundable(p) <= 0 || r.Kind.ofSale() && d.Refunded == f.Order.Gross {
 			continue
 		}
 		why := r.Note

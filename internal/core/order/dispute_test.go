@@ -140,16 +140,16 @@ func TestEqualUnnamedRefunds(t *testing.T) {
 	learn(f, paid(f, "pi_1", 1000))
 	now := time.Now()
 	first, second := ask(f, 0, now), ask(f, 1, now.Add(time.Second))
-	d := learn(f, unnamed("b"), unnamed("b"))
+	learn(f, unnamed("b"), unnamed("b"))
 	require.Equal(t, order.RequestAnswered, f.Request(first).State, "the one that was asked for first")
 	require.Equal(t, order.RequestOpen, f.Request(second).State)
 
 	reply := unnamed("a") // to the first request, whose place is taken
 	reply.Unnamed, reply.RequestID = false, first
-	d = learn(f, reply, unnamed("a"))
+	learn(f, reply, unnamed("a"))
 	require.Equal(t, order.RequestAnswered, f.Request(second).State)
 	reply.RefundID, reply.RequestID = "b", second
-	d = learn(f, reply)
+	d := learn(f, reply)
 	require.Len(t, f.Refunds, 2)
 	require.NotEqual(t, *f.Refunds[0].RequestID, *f.Refunds[1].RequestID)
 	require.Equal(t, order.Refunded, d.State)

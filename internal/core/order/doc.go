@@ -4,8 +4,8 @@
 // # Owns
 //
 // Tables orders, order_lines, reservations, open_orders, attempts, payments,
-// refund_requests, refunds, decisions and order_history. Disputes join them as
-// facts of their own.
+// refund_requests, refunds, open_refunds, disputes, dispute_movements, decisions,
+// order_history and order_claims.
 //
 // # Invariants
 //
@@ -16,6 +16,10 @@
 //   - What depends on the world of one day (which payment is kept, whether late
 //     money is accepted, that a line was owned already) is a decision: written
 //     once under the order's lock and never changed.
+//   - A dispute's outcome is that of the newest fetch; each movement of its money
+//     counts once, and access is frozen while it is open and ends if it is lost.
+//   - A reason for review has a subject, so that a person can decide about that
+//     one; the decision is a fact like any other.
 //   - One payment belongs to one order (uq_payment); one refund answers one
 //     request (uq_refund_of_request); money that bought nothing is asked back
 //     once (uq_refund_request_auto); one buyer holds one open claim on a thing

@@ -136,8 +136,8 @@ func (s *said) meaning() meaning {
 			continue
 		}
 		review = review || s.any(payment.KindPayment, p.PaymentID, payment.PaymentReversed)
-		switch {
-		case p.PaymentID == kept:
+		switch p.PaymentID {
+		case kept:
 			add("sale:"+key, "sale", gross)
 			if p.Amount > gross {
 				add("excess:"+key, "surplus", p.Amount-gross)
@@ -202,7 +202,7 @@ func (s *said) meaning() meaning {
 			}
 			continue
 		}
-		paidBack := given[r.Payment.ID] >= s.amount(r.Payment.ID) || refunded == gross
+		paidBack := given[r.Payment.ID] >= s.amount(r.Payment.ID) || refunded == gross || s.leftOf(r.Payment.ID) <= 0
 		review = review || s.heard(r.Payment.ID) && !met && !paidBack
 	}
 	allGone := foreign > 0 && asked+foreign >= gross
@@ -304,6 +304,15 @@ func (s *said) fee(paymentID string) (fee int64) {
 		}
 	}
 	return fee
+}
+
+func (s *said) leftOf(paymentID string) int64 {
+	for _, p := range s.objects(payment.KindPayment) {
+		if p.PaymentID == paymentID {
+			return s.left(p)
+		}
+	}
+	return 0
 }
 
 // left is what of a payment can be asked back.

@@ -154,3 +154,20 @@ func TestOverdue(t *testing.T) {
 	b.refuse = nil
 	require.NoError(t, w.Send(t.Context(), w.mustAsk("3", 1)))
 }
+
+// Who withdraws a request has seen that it did not succeed: nothing is left to
+// look at, and the access is back.
+func TestWithdrawEndsTheReview(t *testing.T) {
+	t.Parallel()
+	b := newBank(0, false)
+	w := newWorld(t, b)
+	b.refuse = func() error { return errors.New("who knows") }
+	require.Error(t, w.Send(t.Context(), w.mustAsk("k")))
+	w.shop.Exec(`UPDATE refund_requests SET created_at = created_at - interval '25 hours'`)
+	_, err := w.Overdue(t.Context())
+	require.NoError(t, err)
+	e := w.resolve(Action{Kind: ActionWithdraw, Subject: w.options()[ActionWithdraw].Subject})
+	require.Equal(t, order.Paid, e.After)
+	require.Len(t, e.Restored, 3)
+	require.Equal(t, []int{0, 1, 2}, w.live())
+}

@@ -188,6 +188,19 @@ func TestInvariantsGoRed(t *testing.T) {
 		{"shadowed by nothing", "I3", `UPDATE entitlements SET shadowed_by = '` + uid(nobody) + `'` + fmt.Sprintf(where, uid(freeGrant))},
 		{"granted to another", "I3", `UPDATE entitlements SET buyer_id = '` + uid(nobody) + `'` + fmt.Sprintf(where, uid(grant))},
 		{"granted under a whole event", "I3", `UPDATE entitlements SET photo_id = NULL, kind = 'event', live_since = granted_at - interval '1 hour'` + fmt.Sprintf(where, uid(grant))},
+		{"frozen by no dispute", "I3", `UPDATE entitlements SET frozen_at = now()` + fmt.Sprintf(where, uid(grant))},
+		{"disputed and not frozen", "I3", `INSERT INTO disputes (provider, account, dispute_id, order_id, payment_id, status, outcome, amount, currency, seq, inbox_id)
+		  SELECT provider, account, 'dp_1', order_id, payment_id, 'open', '', amount, currency, 1, inbox_id FROM payments WHERE payment_id = 'pi_1'`},
+		{"lost and not ended", "I3", `INSERT INTO disputes (provider, account, dispute_id, order_id, payment_id, status, outcome, amount, currency, seq, inbox_id)
+		  SELECT provider, account, 'dp_1', order_id, payment_id, 'closed', 'lost', amount, currency, 1, inbox_id FROM payments WHERE payment_id = 'pi_1'`},
+		{"lines ended and not ended", "I3", `UPDATE refunds SET request_id = NULL, order_id = '` + uid(order) + `', payment_id = 'pi_1', amount = 1;
+		  INSERT INTO decisions (order_id, subject, value, cause_kind, cause_id) SELECT r.order_id, 'ended:stripe:main:' || r.refund_id, l.id::text, 'inbox', r.inbox_id
+		  FROM refunds r JOIN order_lines l ON l.order_id = r.order_id`},
+		{"disputed money not posted", "I5", `INSERT INTO disputes (provider, account, dispute_id, order_id, payment_id, status, outcome, amount, currency, seq, inbox_id)
+		  SELECT provider, account, 'dp_1', order_id, payment_id, 'open', '', amount, currency, 1, inbox_id FROM payments WHERE payment_id = 'pi_1'; INSERT INTO dispute_movements (provider, account, dispute_id, movement_id, order_id, payment_id, status, amount, currency, inbox_id)
+		  SELECT provider, account, 'dp_1', 'txn_1', order_id, payment_id, 'withdrawn', amount, currency, inbox_id FROM payments WHERE payment_id = 'pi_1'`},
+		{"disputed money that never moved", "I5", anEntry(nobody, "dispute:stripe:main:dp_9:money:txn_9", "dispute_withdrawn", order, fact, 500, `('clearing', 500), ('pending', -500)`)},
+		{"a fee not posted", "I5", `UPDATE payments SET fee = 29 WHERE payment_id = 'pi_1'`},
 		{"a row left behind", "I5", `UPDATE inbox SET state = 'received', done_at = NULL` + fmt.Sprintf(where, uid(fact))},
 		{"a payment not posted", "I5", `UPDATE ledger_entries SET key = 'surplus:other'` + fmt.Sprintf(where, uid(entry))},
 		{"a payment posted twice", "I5", anEntry(nobody, "sale:stripe:main:pi_1", "sale", order, fact, 500, `('clearing', 500), ('pending', -500)`)},
@@ -205,6 +218,7 @@ func TestInvariantsGoRed(t *testing.T) {
 		{"a page never closed", "I9", `UPDATE attempts SET expires_at = now() - interval '25 hours'; UPDATE orders SET state = 'awaiting_payment'` + fmt.Sprintf(where, uid(order))},
 		{"money on its way for ever", "I9", `UPDATE attempts SET status = 'processing'; UPDATE orders SET state = 'awaiting_payment', created_at = now() - interval '31 days'` + fmt.Sprintf(where, uid(order))},
 		{"a refund never sent", "I9", `UPDATE refund_requests SET state = 'requested', created_at = now() - interval '11 days'`},
+		{"a refund on its way for ever", "I9", `UPDATE refunds SET status = 'pending', created_at = now() - interval '12 days'`},
 		{"a photograph never developed", "I9", `UPDATE photos SET state = 'processing', width = 0, height = 0, queued_at = now() - interval '6 minutes'`},
 		{"a message in mid-air", "I9", `UPDATE messages SET state = 'sending', lease_until = now(), changed_at = now() - interval '11 minutes'`},
 		{"an answer about no order", "I11", `UPDATE idempotency_keys SET body = convert_to(replace(convert_from(body, 'UTF8'), '` + uid(order) + `', '` + uid(nobody) + `'), 'UTF8')`},
@@ -218,6 +232,10 @@ func TestInvariantsGoRed(t *testing.T) {
 		{"a change without an audit", "I12", `UPDATE entitlements SET changed_id = '` + uid(nobody) + `'` + fmt.Sprintf(where, uid(refundedGrant))},
 		{"an entry by an unapplied row", "I12", `UPDATE inbox SET state = 'dead'` + fmt.Sprintf(where, uid(fact))},
 		{"an entry by a row of no use", "I12", `UPDATE inbox SET class = 'ignored', state = 'ignored'` + fmt.Sprintf(where, uid(fact))},
+		{"a dispute that nobody told of", "I12", `INSERT INTO disputes (provider, account, dispute_id, order_id, payment_id, status, outcome, amount, currency, seq, inbox_id)
+		  SELECT provider, account, 'dp_1', order_id, payment_id, 'warning', '', amount, currency, 1, inbox_id FROM payments WHERE payment_id = 'pi_1'; INSERT INTO dispute_movements (provider, account, dispute_id, movement_id, order_id, payment_id, status, amount, currency, inbox_id)
+		  SELECT provider, account, 'dp_1', 'txn_1', order_id, payment_id, 'withdrawn', amount, currency, inbox_id FROM payments WHERE payment_id = 'pi_1'; UPDATE disputes SET inbox_id = '` + uid(nobody) + `'`},
+		{"a decision without an audit", "I12", `INSERT INTO decisions (order_id, subject, value, cause_kind, cause_id) VALUES ('` + uid(order) + `', 'seen:x', 'y', 'audit', '` + uid(nobody) + `')`},
 		{"a refund that nobody ordered", "I12", `UPDATE refund_requests SET cause_id = '` + uid(nobody) + `'`},
 	}
 	covered := map[string]int{}
