@@ -106,18 +106,18 @@ func (w *world) apply(rows ...news) ([]payment.Outcome, error) {
 func (w *world) hear(rows ...news) {
 	w.t.Helper()
 	var waiting []news
+	waits := func(r news) bool {
+		out, err := w.apply(r)
+		require.NoError(w.t, err)
+		return slices.ContainsFunc(out, func(o payment.Outcome) bool { return o.Verdict == payment.Retry })
+	}
 	for _, r := range rows {
-		waiting = append(waiting, r)
-		for again := true; again; {
-			again = false
-			for i, r := range waiting {
-				out, err := w.apply(r)
-				require.NoError(w.t, err)
-				if !slices.ContainsFunc(out, func(o payment.Outcome) bool { return o.Verdict == payment.Retry }) {
-					waiting, again = slices.Delete(slices.Clone(waiting), i, i+1), true
-					break
-				}
-			}
+		if waits(r) {
+			waiting = append(waiting, r)
+			continue
+		}
+		if slices.ContainsFunc(r, func(o payment.Observation) bool { return o.Kind == payment.KindPayment }) {
+			waiting = slices.DeleteFunc(waiting, func(r news) bool { return !waits(r) })
 		}
 	}
 	require.Empty(w.t, waiting, "rows that wait for ever")
