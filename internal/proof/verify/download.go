@@ -77,9 +77,21 @@ func (w *World) Download(ctx context.Context, i *Instance, b Buyer, photo uuid.U
 	return a, whole
 }
 
+// Found notes that a promise was seen broken that only the scenario can judge.
+func (w *World) Found(check, format string, args ...any) {
+	w.found(Finding{check, fmt.Sprintf(format, args...)})
+}
+
 // found notes what a client saw that must not be.
 func (w *World) found(f Finding) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen = append(w.seen, f)
+}
+
+// sawSomething reports whether anything was found so far.
+func (w *World) sawSomething() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.seen) > 0
 }

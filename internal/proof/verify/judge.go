@@ -42,6 +42,9 @@ const (
 	CheckAnswers      = "clients.answers"   // every answer that a client got is true, and the same each time
 	CheckMail         = "twin.mail"         // who was promised a mail got it, once, or as often as a death on the way allows
 	CheckAccess       = "clients.access"    // nobody got an original without a right to it
+	CheckLimits       = "clients.limits"    // over all instances nobody gets more tries than the limit
+	CheckReached      = "outside.reached"   // no stranger makes us connect to an address of their choice
+	CheckKeys         = "schema.keys"       // of two rows with one key one is refused, and its writer finds the other
 )
 
 // judge examines a world at rest.

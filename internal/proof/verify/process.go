@@ -43,9 +43,36 @@ type Instance struct {
 
 type serving struct{ Msg, Listen, Admin string }
 
+// Launch says how an instance is started.
+type Launch struct {
+	Name string
+	// Faults are orders for its fault points, which only the proof build obeys.
+	Faults []string
+	// Env are settings of its own, as "TZ=Asia/Tokyo".
+	Env []string
+	// Database and PayPal are its lines to both; nil: it is connected directly.
+	Database, PayPal *Line
+}
+
 // Start starts another instance. faults are orders for its fault points, which
 // only the proof build obeys.
 func (w *World) Start(ctx context.Context, name string, faults ...string) (*Instance, error) {
+	return w.Launch(ctx, Launch{Name: name, Faults: faults})
+}
+
+// Launch starts another instance.
+func (w *World) Launch(ctx context.Context, as Launch) (*Instance, error) {
+	name := as.Name
+	database, paypal := w.url, w.twinURL
+	if as.Database != nil {
+		var err error
+		if database, err = as.Database.database(w.url); err != nil {
+			return nil, err
+		}
+	}
+	if as.PayPal != nil {
+		paypal = as.PayPal.URL()
+	}
 	dir := filepath.Join(w.dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -60,8 +87,8 @@ func (w *World) Start(ctx context.Context, name string, faults ...string) (*Inst
 	}
 	i := &Instance{Name: name, lifeline: lifeline, exited: make(chan struct{}), ready: make(chan serving, 1)}
 	i.cmd = exec.Command(w.binary, "serve", //nolint:noctx // a process under test ends by the scenario's own signal
-		"--database-url", w.url, "--data-dir", dir, "--blobs", w.files(), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
-		"--public-url", publicURL, "--trusted-proxies", "127.0.0.1", "--stripe-url", w.twinURL, "--paypal-url", w.twinURL+"/paypal",
+		"--database-url", database, "--data-dir", dir, "--blobs", w.files(), "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
+		"--public-url", publicURL, "--trusted-proxies", "127.0.0.1", "--stripe-url", w.twinURL, "--paypal-url", paypal+"/paypal",
 		"--paypal-root-ca", w.caFile(), "--flutterwave-url", w.twinURL+"/flutterwave",
 		"--smtp-host", w.mailHost, "--smtp-port", strconv.Itoa(w.mailPort), "--smtp-tls", "none", "--mail-from", "Proofroom <mail@localhost>",
 		"--poll-waits", "1m,2m,5m,15m,1h", "--darkroom", "/nonexistent")
@@ -70,7 +97,8 @@ func (w *World) Start(ctx context.Context, name string, faults ...string) (*Inst
 		"PROOFROOM_PAYPAL_CLIENT_ID="+twin.DefaultPayPalClient, "PROOFROOM_PAYPAL_CLIENT_SECRET="+twin.DefaultPayPalSecret,
 		"PROOFROOM_PAYPAL_WEBHOOK_ID="+webhookID,
 		"PROOFROOM_FLUTTERWAVE_SECRET_KEY="+twin.DefaultFlutterwaveKey, "PROOFROOM_FLUTTERWAVE_SECRET_HASHES="+secretHash,
-		"PROOFROOM_FAULTS="+strings.Join(faults, ","), "PROOFROOM_GUARDS_OFF="+strings.Join(w.guardsOff, ","))
+		"PROOFROOM_FAULTS="+strings.Join(as.Faults, ","), "PROOFROOM_GUARDS_OFF="+strings.Join(w.guardsOff, ","))
+	i.cmd.Env = append(i.cmd.Env, as.Env...)
 	i.cmd.ExtraFiles = []*os.File{hold}
 	i.cmd.Stdout = log
 	i.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a terminal's Ctrl-C is for the prover, who then ends it

@@ -33,6 +33,8 @@ type Scenario struct {
 	// Rounds is how often it repeats itself, if it does: in a quick run, and in
 	// a full one.
 	Quick, Full int
+	// Bare scenarios have the server do nothing when guards are taken away.
+	Bare bool
 	// Run breaks the world and checks what clients see. The invariants and the
 	// provider's ledger are judged after it, when everything has come to rest.
 	Run func(ctx context.Context, w *World) error

@@ -215,6 +215,22 @@ func (w *World) Advance(ctx context.Context, d time.Duration) error {
 	return err
 }
 
+// Sign has the providers date their signatures so far ahead of the time, or
+// behind it, until Advance or Sign is called again.
+func (w *World) Sign(ctx context.Context, ahead time.Duration) error {
+	w.mu.Lock()
+	offset := w.offset
+	w.mu.Unlock()
+	_, err := w.Twin.SetClock(ctx, offset, ahead)
+	return err
+}
+
+// Creator makes a creator and returns the token.
+func (w *World) Creator(ctx context.Context, email string) (string, error) {
+	token, _, err := w.accounts.Provision(ctx, email, "", "verify", []account.Role{account.Creator})
+	return token, err
+}
+
 // AdvanceJobs makes jobs older: the queue reads its times from clocks that
 // Advance does not move. Jobs that hang are found then, by whoever leads, and
 // jobs that were put off are due.

@@ -1,6 +1,10 @@
 package scenarios
 
-import "proofroom/internal/proof/verify"
+import (
+	"slices"
+
+	"proofroom/internal/proof/verify"
+)
 
 // serial are the guards that make observations of one order come one after the
 // other. Without the lock, the payment's key makes the second of two wait for
@@ -10,7 +14,9 @@ var serial = []string{"order.lock", "uq_payment", "uq_order_history"}
 func with(members ...string) []string { return append(append([]string{}, serial...), members...) }
 
 // CutSets are the guards that back each other up, by the promise that they keep.
-var CutSets = []verify.CutSet{
+var CutSets = slices.Concat(spineSets, doorSets)
+
+var spineSets = []verify.CutSet{
 	{
 		Name: "one order for one request", By: []string{"C01"}, Breaks: []string{verify.CheckAnswers},
 		Members: []string{"idempotency.key", "uq_idempotency_key", "checkout.overlap", "uq_reservation_photo", "uq_reservation_event"},
@@ -88,19 +94,19 @@ var CutSets = []verify.CutSet{
 		Members: []string{"download.access"},
 	},
 	{
-		Name: "the sender of an event", By: []string{"W06"}, Breaks: []string{verify.CheckGrants}, Focus: "wrong_secret",
+		Name: "the sender of an event", By: []string{"W06"}, Breaks: []string{verify.CheckGrants}, Focus: "stripe/wrong_secret",
 		Members: []string{"stripe.signature"},
 	},
 	{
-		Name: "the age of an event", By: []string{"W06"}, Breaks: []string{verify.CheckGrants}, Focus: "stale",
+		Name: "the age of an event", By: []string{"W06"}, Breaks: []string{verify.CheckGrants}, Focus: "stripe/stale",
 		Members: []string{"stripe.tolerance"},
 	},
 	{
-		Name: "test money buys nothing", By: []string{"W06"}, Breaks: []string{verify.CheckGrants}, Focus: "live_mode",
+		Name: "test money buys nothing", By: []string{"W06"}, Breaks: []string{verify.CheckGrants}, Focus: "stripe/live_mode",
 		Members: []string{"stripe.livemode"},
 	},
 	{
-		Name: "the account of an event", By: []string{"W06"}, Breaks: []string{verify.CheckGrants}, Focus: "other_account",
+		Name: "the account of an event", By: []string{"W06"}, Breaks: []string{verify.CheckGrants}, Focus: "stripe/other_account",
 		Members: []string{"stripe.account"},
 	},
 	{
