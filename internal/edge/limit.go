@@ -62,15 +62,21 @@ func (l Limits) Mail(ctx context.Context, email string) error {
 	return l.take(ctx, ruleMailFrom.Of(from(ctx)), ruleMail.Of(name(email)))
 }
 
-// Checkout counts an order of a buyer.
-func (l Limits) Checkout(ctx context.Context, buyer string) error {
-	return l.take(ctx, ruleFrom.Of(from(ctx)), ruleCheckout.Of(buyer))
+// Checkout counts an order of a buyer. again is called when the request turned
+// out to repeat an earlier one, which made nothing: whoever retries as told must
+// not run into the limit.
+func (l Limits) Checkout(ctx context.Context, buyer uuid.UUID) (again func(), err error) {
+	return l.returnable(ctx, ruleFrom.Of(from(ctx)), ruleCheckout.Of(buyer.String()))
 }
 
 // Code counts a try at an event's access code. right is called when the code
 // was right: that is no guess, and is given back.
 func (l Limits) Code(ctx context.Context, eventID uuid.UUID) (right func(), err error) {
-	uses := []ratelimit.Use{ruleCodeFrom.Of(from(ctx) + " " + eventID.String()), ruleCode.Of(eventID.String())}
+	return l.returnable(ctx, ruleCodeFrom.Of(from(ctx)+" "+eventID.String()), ruleCode.Of(eventID.String()))
+}
+
+// returnable takes, and gives back when the function that it returns is called.
+func (l Limits) returnable(ctx context.Context, uses ...ratelimit.Use) (func(), error) {
 	if err := l.take(ctx, uses...); err != nil {
 		return nil, err
 	}

@@ -84,3 +84,25 @@ func TestTheRightCodeCostsNothing(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, ask(enter(false), "192.0.2.1").Code)
 	require.Equal(t, http.StatusTooManyRequests, ask(enter(true), "192.0.2.1").Code, "or a guess would be told from its answer")
 }
+
+func TestWhoRetriesAsToldIsNotLimited(t *testing.T) {
+	t.Parallel()
+	l := edge.Limits{DB: pgtest.New(t).Pool}
+	buyer := id.New()
+	order := func(repeated bool) http.Handler {
+		return limited(func(ctx context.Context) error {
+			again, err := l.Checkout(ctx, buyer)
+			if err == nil && repeated {
+				again()
+			}
+			return err
+		})
+	}
+	for range 300 {
+		require.Equal(t, http.StatusNoContent, ask(order(true), "192.0.2.1").Code)
+	}
+	for range 100 {
+		require.Equal(t, http.StatusNoContent, ask(order(false), "192.0.2.1").Code)
+	}
+	require.Equal(t, http.StatusTooManyRequests, ask(order(false), "192.0.2.1").Code)
+}

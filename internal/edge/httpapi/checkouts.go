@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"reflect"
 	"time"
@@ -107,7 +108,8 @@ func registerCheckouts(api huma.API, d Deps) {
 				return nil, err
 			}
 		}
-		if err := d.Limits.Checkout(ctx, edge.Actor(ctx).ID.String()); err != nil {
+		again, err := d.Limits.Checkout(ctx, edge.Actor(ctx).ID)
+		if err != nil {
 			return nil, err
 		}
 		if in.Body.AccessCode != "" {
@@ -121,6 +123,9 @@ func registerCheckouts(api huma.API, d Deps) {
 			WholeEvent: in.Body.WholeEvent, Total: in.Body.Total, Currency: in.Body.Currency, Email: email, Provider: in.Body.Provider,
 			Country: in.Body.Country,
 		})
+		if a.Replayed || errors.Is(err, checkout.ErrRunning) {
+			again()
+		}
 		if err != nil {
 			return nil, err
 		}

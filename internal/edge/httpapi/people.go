@@ -99,6 +99,9 @@ func registerPeople(api huma.API, d Deps) {
 		Tags: tags, Summary: "Take over what a guest session of mine bought",
 		Description: "Moves the guest's orders and photographs to this account. A photograph that both own stays once; the other one is given back only when asked for. Repeated, it moves nothing more.",
 	}, func(ctx context.Context, in *guestToken) (*claimed, error) {
+		if err := d.Limits.Link(ctx); err != nil {
+			return nil, err
+		}
 		orders, _, err := d.People.ClaimGuest(ctx, edge.Actor(ctx).AccountID, in.Body.Token)
 		if err != nil {
 			return nil, err
@@ -133,6 +136,9 @@ func registerPeople(api huma.API, d Deps) {
 		OperationID: "set-password", Method: http.MethodPut, Path: "/me/password", Tags: tags, Summary: "Set my password",
 		Description: "Ends all other sessions of the account.",
 	}, func(ctx context.Context, in *newPassword) (*struct{}, error) {
+		if err := d.Limits.SignIn(ctx, edge.Actor(ctx).Email); err != nil {
+			return nil, err
+		}
 		return nil, d.Accounts.SetPassword(ctx, edge.Actor(ctx), in.Body.Current, in.Body.Password)
 	})
 

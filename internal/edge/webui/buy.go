@@ -2,6 +2,7 @@ package webui
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -182,13 +183,17 @@ func (u *ui) buy(w http.ResponseWriter, r *http.Request) error {
 			return u.refused(w, r, err, "Review your order", func(p *edge.Problem) templ.Component { return reviewPage(v, p) })
 		}
 	}
-	if err := u.Limits.Checkout(r.Context(), me.ID.String()); err != nil {
+	again, err := u.Limits.Checkout(r.Context(), me.ID)
+	if err != nil {
 		return err
 	}
 	answer, err := u.Checkout.Create(r.Context(), checkout.Input{
 		Buyer: me, Key: key, EventID: e.ID, AccessCode: u.Cookies.AccessCode(r), Photos: s.Photos, WholeEvent: s.Whole,
 		Total: total, Currency: f.Get("currency"), Email: email, Provider: f.Get("provider"),
 	})
+	if answer.Replayed || errors.Is(err, checkout.ErrRunning) {
+		again()
+	}
 	if err != nil {
 		return err
 	}

@@ -125,7 +125,11 @@ func (u *ui) setPassword(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := u.Accounts.SetPassword(r.Context(), me, in.Get("current"), in.Get("password")); err != nil {
+	err = u.Limits.SignIn(r.Context(), me.Email)
+	if err == nil {
+		err = u.Accounts.SetPassword(r.Context(), me, in.Get("current"), in.Get("password"))
+	}
+	if err != nil {
 		return u.refused(w, r, err, "Your account", func(why *edge.Problem) templ.Component { return accountForms(me, why, nil, false) })
 	}
 	return seeOther(w, r, "/account?changed=1")
