@@ -88,6 +88,14 @@ func (a Answer) Page() string {
 	return r.URL[strings.LastIndex(r.URL, "/")+1:]
 }
 
+// Into reads a good answer.
+func (a Answer) Into(v any) error {
+	if !a.good() {
+		return fmt.Errorf("answered %s", a)
+	}
+	return json.Unmarshal(a.Body, v)
+}
+
 func (a Answer) good() bool { return a.Status >= 200 && a.Status < 300 }
 
 // unknown reports whether the answer leaves the client not knowing.
