@@ -23,7 +23,7 @@ type cli struct {
 	Serve      serveCmd      `cmd:"" help:"Serve this installation."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring the database to this program's schema."`
 	Import     importCmd     `cmd:"" help:"Put a folder of photographs into an event."`
-	Twin       twinCmd       `cmd:"" help:"Run the stand-in for the payment provider."`
+	Twin       twinCmd       `cmd:"" help:"Run the stand-in for Stripe, PayPal and Flutterwave."`
 	Invariants invariantsCmd `cmd:"" help:"Examine the database: does everything that was promised hold?"`
 	Doctor     doctorCmd     `cmd:"" help:"Look for what would keep this installation from working: keys, webhooks, clock, database, darkroom."`
 	Verify     verifyCmd     `cmd:"" help:"Prove on this machine that the promises hold: break everything, then judge what is left."`

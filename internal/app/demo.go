@@ -18,7 +18,7 @@ import (
 
 type demoCmd struct {
 	DataDir string `name:"data-dir" placeholder:"DIR" help:"Where the demonstration keeps its data, and goes on when it is run again. Default: demo in the data folder; with --once a folder that is deleted afterwards."`
-	Once    bool   `name:"once" help:"Drive some two hundred orders through a fresh installation while the provider misbehaves, count what came of it, and fail unless everything adds up."`
+	Once    bool   `name:"once" help:"Drive some two hundred orders through a fresh installation and the stand-ins of three providers that misbehave, count what came of it, and fail unless everything adds up."`
 	JSON    bool   `name:"json" help:"Print the result as one line of JSON."`
 }
 
@@ -86,7 +86,7 @@ func invariants(ctx context.Context, pool *pgxpool.Pool) ([]demo.Invariant, erro
 // people.
 type demoRecountCmd struct {
 	DatabaseURL string `name:"database-url" required:"" help:"The database."`
-	TwinURL     string `name:"twin-url" required:"" help:"The stand-in for the provider."`
+	TwinURL     string `name:"twin-url" required:"" help:"The stand-in for the providers."`
 }
 
 // Run reads a report from standard input, counts again, and answers with JSON.

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"proofroom/internal/base/id"
 	"proofroom/internal/core/account"
 	"proofroom/internal/proof/demo"
 	"proofroom/internal/proof/twin"
@@ -55,16 +55,24 @@ func demoOnce(t *testing.T, program string) {
 	var r demo.Report
 	require.NoError(t, dec.Decode(&r), "%s", last)
 	require.True(t, r.OK)
-	require.Less(t, r.Seconds, 60.0)
+	require.Less(t, r.Seconds, 90.0)
 	require.GreaterOrEqual(t, r.Orders.Created, r.Orders.Paid)
 	require.GreaterOrEqual(t, r.Orders.Paid, 200)
-	require.Equal(t, map[string]int{"stripe": r.Orders.Paid}, r.Orders.ByProvider)
+	require.Len(t, r.Orders.ByProvider, 3)
+	for _, p := range []string{twin.Stripe, twin.PayPal, twin.Flutterwave} {
+		require.GreaterOrEqual(t, r.Orders.ByProvider[p], 50, p)
+	}
 	require.Zero(t, r.Orders.Review)
 	require.GreaterOrEqual(t, r.Duplicates, 50)
 	for what, n := range map[string]int{
 		"refunded": r.Orders.Refunded, "forged": r.Forged, "out of order": r.OutOfOrder, "dropped": r.Dropped, "downloads": r.Downloads.Verified,
 	} {
 		require.GreaterOrEqual(t, n, 10, what)
+	}
+	for what, n := range map[string]int{
+		"in part": r.Orders.Partly, "disputes": r.Disputes, "late": r.Late, "surplus": r.Surplus, "healed by the poller": r.HealedByPoller,
+	} {
+		require.GreaterOrEqual(t, n, 5, what)
 	}
 	require.GreaterOrEqual(t, r.Ledger.Postings, 3*r.Orders.Paid)
 	require.Zero(t, r.Ledger.Imbalance)
@@ -79,7 +87,10 @@ func demoOnce(t *testing.T, program string) {
 
 	var shape map[string]any
 	require.NoError(t, json.Unmarshal(last, &shape))
-	for _, key := range []string{"ok", "seconds", "orders", "webhooks", "ledger", "downloads", "invariants", "recount", "server_rss_mb"} {
+	for _, key := range []string{
+		"ok", "seconds", "orders", "webhooks", "ledger", "disputes", "late", "surplus", "healed_by_poller",
+		"downloads", "invariants", "recount", "server_rss_mb",
+	} {
 		require.Contains(t, shape, key)
 	}
 }
@@ -202,27 +213,79 @@ func TestRecountFindsWhatWasFalsified(t *testing.T) {
 	w := newWorld(t)
 	operator, _, err := w.srv.Accounts.Provision(t.Context(), "op@example.com", "", "test", []account.Role{account.Operator})
 	require.NoError(t, err)
-	sell := func(photo int) string {
-		r := w.checkout(w.guest(), "key", w.photos[photo])
-		require.Equal(t, http.StatusCreated, r.status, "%s", r.body)
-		return r.json(t)["order_id"].(string)
-	}
-	paid, back, unpaid := sell(0), sell(1), sell(2)
-	for _, o := range []string{paid, back} {
-		_, err := w.twin.Pay(t.Context(), w.session(o).ID, twin.PayRequest{})
+	pay := func(ref string, r twin.PayRequest) string {
+		t.Helper()
+		res, err := w.twin.Pay(t.Context(), ref, r)
 		require.NoError(t, err)
-		w.until("the order is paid", func() bool { return w.state(o) == "paid" })
+		return res.Page.Ref
 	}
-	require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+back+"/refunds", operator, "back", map[string]any{"reason": "x"}).status)
-	w.until("the money is back", func() bool { return w.state(back) == "refunded" })
+	sell := func(provider string, photos ...int) (orderID, ref string) {
+		t.Helper()
+		var cart []uuid.UUID
+		for _, n := range photos {
+			cart = append(cart, w.photos[n])
+		}
+		orderID, ref = w.orderAt(provider, w.guest(), "key", cart...)
+		pay(ref, twin.PayRequest{})
+		w.reaches(orderID, "paid")
+		return orderID, ref
+	}
+	refund := func(orderID string, lines ...string) {
+		t.Helper()
+		body := map[string]any{"reason": "x"}
+		if len(lines) > 0 {
+			body["lines"] = lines
+		}
+		require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+orderID+"/refunds", operator, orderID, body).status)
+	}
+	dispute := func(ref string) string {
+		t.Helper()
+		pages, err := w.twin.Pages(t.Context(), twin.PageFilter{Ref: ref})
+		require.NoError(t, err)
+		require.Len(t, pages, 1)
+		d, err := w.twin.OpenDispute(t.Context(), twin.DisputeOrder{Payment: pages[0].Payments[0]})
+		require.NoError(t, err)
+		return d.ID
+	}
+
+	unpaid, _ := w.orderAt(twin.Stripe, w.guest(), "key", w.photos[2])
+	paid, _ := sell(twin.Flutterwave, 0)
+	back, _ := sell(twin.PayPal, 1)
+	refund(back)
+	w.reaches(back, "refunded")
+	part, _ := sell(twin.PayPal, 0, 1)
+	var line string
+	require.NoError(t, w.db.Owner.QueryRow(t.Context(), `SELECT id::text FROM order_lines WHERE order_id = $1 LIMIT 1`, part).Scan(&line))
+	refund(part, line)
+	w.reaches(part, "partially_refunded")
+	open, ref := sell(twin.Stripe, 0)
+	dispute(ref)
+	w.reaches(open, "disputed")
+	lost, ref := sell(twin.PayPal, 0)
+	id := dispute(ref)
+	w.reaches(lost, "disputed")
+	_, err = w.twin.MoveDispute(t.Context(), id, twin.DisputeLost)
+	require.NoError(t, err)
+	late, ref := w.orderAt(twin.Stripe, w.guest(), "key", w.photos[0])
+	_, err = w.twin.Expire(t.Context(), ref)
+	require.NoError(t, err)
+	w.reaches(late, "expired")
+	pay(ref, twin.PayRequest{Force: true})
+	w.reaches(late, "paid")
+	twice, ref := sell(twin.Flutterwave, 3)
+	pay(ref, twin.PayRequest{Force: true})
 	require.NoError(t, w.twin.Quiet(t.Context(), 10*time.Second))
-	w.until("the inbox is quiet", func() bool {
-		return w.count(`SELECT count(*) FROM inbox WHERE state NOT IN ('done', 'ignored')`) == 0
+	w.until("all is done", func() bool {
+		return w.count(`SELECT (SELECT count(*) FROM inbox WHERE state NOT IN ('done', 'ignored'))
+			+ (SELECT count(*) FROM refund_requests WHERE state = 'requested')`) == 0
 	})
+
 	claimed, err := demo.Count(t.Context(), w.db.Owner, w.twin, demo.Witness{})
 	require.NoError(t, err)
-	require.Equal(t, 2, claimed.Orders.Paid)
-	require.Equal(t, 1, claimed.Orders.Refunded)
+	require.Equal(t, demo.Orders{
+		Created: 8, Paid: 7, Refunded: 1, Partly: 1, ByProvider: map[string]int{twin.Stripe: 2, twin.PayPal: 3, twin.Flutterwave: 2},
+	}, claimed.Orders)
+	require.Equal(t, []int{2, 1, 1}, []int{claimed.Disputes, claimed.Late, claimed.Surplus})
 
 	recount := func(claimed demo.Report) []string {
 		problems, err := demo.Recount(t.Context(), w.db.Owner, w.twin, claimed)
@@ -231,12 +294,19 @@ func TestRecountFindsWhatWasFalsified(t *testing.T) {
 	}
 	require.Empty(t, recount(claimed), "nothing is falsified yet")
 
-	wrong := claimed
-	wrong.Orders.Paid++
-	require.NotEmpty(t, recount(wrong), "a number that was made up")
-	wrong = claimed
-	wrong.Received++
-	require.NotEmpty(t, recount(wrong), "a webhook that was made up")
+	for name, lie := range map[string]func(*demo.Report){
+		"paid": func(r *demo.Report) { r.Orders.Paid++ }, "received": func(r *demo.Report) { r.Received++ },
+		"disputes": func(r *demo.Report) { r.Disputes++ }, "late": func(r *demo.Report) { r.Late++ },
+		"surplus": func(r *demo.Report) { r.Surplus++ }, "healed": func(r *demo.Report) { r.HealedByPoller++ },
+		"dropped": func(r *demo.Report) { r.Dropped++ },
+		"provider": func(r *demo.Report) {
+			r.Orders.ByProvider = map[string]int{twin.Stripe: 3, twin.PayPal: 2, twin.Flutterwave: 2}
+		},
+	} {
+		wrong := claimed
+		lie(&wrong)
+		require.NotEmpty(t, recount(wrong), "a number that was made up: %s", name)
+	}
 
 	for name, falsify := range map[string]string{
 		"paid without money":       `UPDATE orders SET paid_at = now(), state = 'paid' WHERE id = '` + unpaid + `'`,
@@ -246,14 +316,26 @@ func TestRecountFindsWhatWasFalsified(t *testing.T) {
 		"a refund forgotten":       `DELETE FROM refunds WHERE order_id = '` + back + `'`,
 		"a refund of another sum":  `UPDATE refunds SET amount = amount - 1 WHERE order_id = '` + back + `'`,
 		"access after the refund":  `UPDATE entitlements SET revoked_at = NULL WHERE order_id = '` + back + `'`,
+		"access to what went back": `UPDATE entitlements SET revoked_at = NULL WHERE order_id = '` + part + `'`,
 		"access taken away":        `UPDATE entitlements SET revoked_at = now() WHERE order_id = '` + paid + `'`,
+		"access to the other line": `UPDATE entitlements SET revoked_at = now() WHERE order_id = '` + part + `'`,
 		"access without money":     `UPDATE entitlements SET order_id = '` + unpaid + `' WHERE order_id = '` + paid + `'`,
+		"access while disputed":    `UPDATE entitlements SET frozen_at = NULL WHERE order_id = '` + open + `'`,
+		"access frozen for all":    `UPDATE entitlements SET frozen_at = now() WHERE order_id = '` + paid + `'`,
+		"access after a dispute":   `UPDATE entitlements SET revoked_at = NULL WHERE order_id = '` + lost + `'`,
+		"a dispute forgotten":      `DELETE FROM disputes WHERE order_id = '` + open + `'`,
+		"a dispute won":            `UPDATE disputes SET outcome = 'won' WHERE order_id = '` + lost + `'`,
+		"a dispute over less":      `UPDATE disputes SET amount = amount - 1 WHERE order_id = '` + open + `'`,
+		"late money in time":       `DELETE FROM order_history WHERE order_id = '` + late + `'`,
+		"a payment forgotten":      `DELETE FROM payments WHERE (provider, payment_id) IN (SELECT provider, payment_id FROM payments WHERE order_id = '` + twice + `' LIMIT 1)`,
 		"a posting lost":           `DELETE FROM ledger_postings WHERE (entry_id, seq) IN (SELECT entry_id, seq FROM ledger_postings LIMIT 1)`,
 		"clearing and pending off": `UPDATE ledger_postings SET amount = amount * 2 WHERE entry_id IN (SELECT id FROM ledger_entries WHERE order_id = '` + paid + `')`,
+		"a fee forgotten":          `DELETE FROM ledger_postings WHERE entry_id IN (SELECT id FROM ledger_entries WHERE kind = 'fee' AND order_id = '` + paid + `')`,
 		"a message lost":           `DELETE FROM inbox WHERE event_type = 'payment_intent.succeeded'`,
+		"a nameless message lost":  `DELETE FROM inbox WHERE event_type = 'charge.completed.successful'`,
 		"a message left undone":    `UPDATE inbox SET state = 'received', done_at = NULL WHERE event_type = 'payment_intent.succeeded'`,
 		"a message made up": `INSERT INTO inbox (id, provider, account, event_id, object_id, event_type, class, applier, state, ready, done_at)
-			VALUES ('` + id.New().String() + `', 'stripe', 'main', 'evt_x', 'pi_x', 'payment_intent.succeeded', 'ignored', '', 'ignored', true, now())`,
+			VALUES (gen_random_uuid(), 'stripe', 'main', 'evt_x', 'pi_x', 'payment_intent.succeeded', 'ignored', '', 'ignored', true, now())`,
 	} {
 		undo := w.falsify(falsify)
 		require.NotEmpty(t, recount(claimed), name)
@@ -267,7 +349,7 @@ func TestRecountFindsWhatWasFalsified(t *testing.T) {
 func (w *world) falsify(sql string) (undo func()) {
 	w.t.Helper()
 	ctx := context.WithoutCancel(w.t.Context())
-	const tables = "orders payments refunds entitlements ledger_postings inbox"
+	const tables = "orders order_history payments refunds disputes entitlements ledger_postings inbox"
 	run := func(statements ...string) {
 		tx, err := w.db.Owner.Begin(ctx)
 		require.NoError(w.t, err)

@@ -33,6 +33,7 @@ type call struct {
 	form   io.Reader
 	typ    string // of the form
 	cookie string // of a session
+	from   string // the client's address, as a proxy tells it
 }
 
 type answer struct {
@@ -73,6 +74,7 @@ func (a *api) do(ctx context.Context, method, path string, c call) (answer, erro
 	}
 	for name, value := range map[string]string{
 		"Content-Type": typ, "Idempotency-Key": c.key, "Access-Code": c.code, "Range": c.span, "Cookie": c.cookie,
+		"X-Forwarded-For": c.from,
 	} {
 		if value != "" {
 			req.Header.Set(name, value)

@@ -1,14 +1,16 @@
 // Package demo shows the program at work on one machine: a private PostgreSQL,
-// the stand-in for the payment provider and a server, as processes of their own,
+// the stand-in for the payment providers and a server, as processes of their own,
 // with events, accounts and, on request, some hundred buyers.
 //
 // # Purpose
 //
 // [Show] is for people: everything runs, filled with photographs, until it is
 // told to stop. [Once] is for machines: it drives paid orders through the HTTP
-// API while the provider repeats, reorders, loses and forges its webhooks, counts
-// what came of it, and is content only if everything adds up. [Recount] counts
-// again, in a process of its own, from the provider's ledger and the database.
+// API, spread over the providers, while these repeat, reorder and lose their
+// webhooks, others are forged, money comes late or twice, goes back and is
+// contested. It counts what came of it, and is content only if everything adds up.
+// [Recount] counts again, in a process of its own, from the providers' ledgers and
+// the database.
 //
 // # Owns
 //
@@ -23,7 +25,7 @@
 //     so that no real key is ever used.
 //   - Show can be run again on its folder: it adds what is missing, twice nothing.
 //   - No number in a [Report] is assumed: each is read from the database, from
-//     the provider or from an answer.
+//     the providers or from an answer.
 //   - The processes end in order, the server first; when this one is killed, they
 //     notice and end by themselves.
 //

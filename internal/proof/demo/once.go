@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"proofroom/internal/core/account"
+	"proofroom/internal/proof/twin"
 )
 
 // Checks finds out whether the system's promises hold in a database.
@@ -29,11 +31,11 @@ var ErrNotGood = errors.New("the demonstration did not come out as it must")
 
 const (
 	// The poller comes soon, and late enough for who returns at once.
-	pollWaits = "2s,1s,2s,3s"
+	pollWaits = "3s,1s,2s,3s"
 
-	refundsWanted   = 16
-	downloadsWanted = 24
-	repeatsWanted   = 10
+	lateEach     = 3 // late sales of each kind and provider
+	surplusEach  = 3 // things paid twice in each way
+	repeatedEach = 4 // sales of each provider whose message comes once more
 )
 
 // Once runs everything from nothing in an empty folder, drives paid orders
@@ -47,11 +49,12 @@ func Once(ctx context.Context, o Options, checks Checks) error {
 	}
 	p := newProgress(o.Err)
 	defer p.end()
-	who, s, err := open(ctx, o, free(), "--poll-waits", pollWaits, "--public-url", "http://127.0.0.1")
+	who, s, err := open(ctx, o, free(), "--poll-waits", pollWaits, "--public-url", "http://127.0.0.1",
+		"--trusted-proxies", "127.0.0.1") // each buyer comes from an address of their own
 	if err != nil {
 		return err
 	}
-	p.say("PostgreSQL, the stand-in for the provider and the server run (%.1f s).", time.Since(begun).Seconds())
+	p.say("PostgreSQL, the stand-in for the providers and the server run (%.1f s).", time.Since(begun).Seconds())
 	report, err := once(ctx, o, s, who, checks, p)
 	report.Seconds = math.Round(time.Since(begun).Seconds()*10) / 10
 	err = errors.Join(err, s.Stop())
@@ -75,14 +78,18 @@ func tell(o Options, r Report) error {
 		verdict = "It did NOT come out as it must."
 	}
 	_, err := fmt.Fprintf(o.Out, `%s
-  orders      %d made, %d paid, %d refunded, %d left to a person
+  orders      %d made, %d paid, %d refunded, %d in part, %d left to a person
+  providers   %d paid with Stripe, %d with PayPal, %d with Flutterwave
+  trouble     %d disputes, %d paid late, %d paid twice, %d found by asking only
   webhooks    %d received, of these %d duplicates and %d out of order; %d forgeries refused, %d orders without any
   ledger      %d postings, off by %d
   downloads   %d byte for byte
   invariants  %d checked
   recount     %t
   server      %.1f MB, %.1f s in all
-`, verdict, r.Orders.Created, r.Orders.Paid, r.Orders.Refunded, r.Orders.Review, r.Received, r.Duplicates, r.OutOfOrder, r.Forged, r.Dropped,
+`, verdict, r.Orders.Created, r.Orders.Paid, r.Orders.Refunded, r.Orders.Partly, r.Orders.Review,
+		r.Orders.ByProvider[twin.Stripe], r.Orders.ByProvider[twin.PayPal], r.Orders.ByProvider[twin.Flutterwave],
+		r.Disputes, r.Late, r.Surplus, r.HealedByPoller, r.Received, r.Duplicates, r.OutOfOrder, r.Forged, r.Dropped,
 		r.Ledger.Postings, r.Ledger.Imbalance, r.Downloads.Verified, len(r.Invariants), r.Recount.OK, r.ServerRSS, r.Seconds)
 	return err
 }
@@ -103,29 +110,42 @@ func open(ctx context.Context, o Options, at ports, extra ...string) (people, *S
 	return who, s, nil
 }
 
-// once is Once on a stack that runs.
+// run is one run of Once on a stack that runs.
+type run struct {
+	*Stack
+	shop              *api
+	st                stocked
+	creator, operator Person
+	p                 *progress
+	orders            []*sale
+}
+
 func once(ctx context.Context, o Options, s *Stack, who people, checks Checks, p *progress) (Report, error) {
 	r := Report{Orders: Orders{ByProvider: map[string]int{}}, Invariants: []Invariant{}}
-	shop := newAPI(s.URL, buyersAtOnce)
-	st, err := stock(ctx, s, who.of(account.Creator), eachShelf, p)
-	if err != nil {
+	x := &run{Stack: s, shop: newAPI(s.URL, buyersAtOnce), creator: who.of(account.Creator), operator: who.of(account.Operator), p: p}
+	var err error
+	// One photograph more than is sold, to be taken down.
+	if x.st, err = stock(ctx, s, x.creator, eachShelf+1, p); err != nil {
 		return r, err
 	}
-	if st.drawn > 0 {
+	if x.st.drawn > 0 {
 		p.say("The photographs are missing here (make assets fetches them): drawn pictures take their place.")
 	}
-	orders, err := sell(ctx, s, shop, st, p)
+	if err := x.sell(ctx); err != nil {
+		return r, err
+	}
+	verified, err := x.afterwards(ctx)
 	if err != nil {
 		return r, err
 	}
-	w, verified, err := afterwards(ctx, s, shop, orders, who.of(account.Operator), p)
+	w, err := x.mislead(ctx)
 	if err != nil {
 		return r, err
 	}
-	if err := quiet(ctx, s); err != nil {
+	if err := x.quiet(ctx); err != nil {
 		return r, err
 	}
-	if err := seen(ctx, s, shop, orders); err != nil {
+	if err := x.seen(ctx); err != nil {
 		return r, err
 	}
 	if r, err = Count(ctx, s.pool, s.Twin, w); err != nil {
@@ -143,16 +163,11 @@ func once(ctx context.Context, o Options, s *Stack, who people, checks Checks, p
 	return r, err
 }
 
-// sale number -1 is an order that nobody pays: what forgeries are about.
-func unpaid(st stocked) *sale {
-	return &sale{n: -1, shelf: &st.shelves[0], photos: st.shelves[0].Photos[:1]}
-}
-
-// sell makes and pays all orders, and waits until the shop knows.
-func sell(ctx context.Context, s *Stack, shop *api, st stocked, p *progress) ([]*sale, error) {
-	for _, sh := range st.shelves {
-		if len(sh.Photos) < eachShelf {
-			return nil, fmt.Errorf("%s has %d photographs, fewer than %d", sh.Title, len(sh.Photos), eachShelf)
+// sell makes and pays the planned orders, and waits until the shop knows.
+func (x *run) sell(ctx context.Context) error {
+	for _, sh := range x.st.shelves {
+		if len(sh.Photos) <= eachShelf {
+			return fmt.Errorf("%s has %d photographs, not more than %d", sh.Title, len(sh.Photos), eachShelf)
 		}
 	}
 	tokens := make([]string, accounts)
@@ -161,133 +176,141 @@ func sell(ctx context.Context, s *Stack, shop *api, st stocked, p *progress) ([]
 		numbers[i] = i
 	}
 	if err := atOnce(ctx, numbers, func(ctx context.Context, n int) (err error) {
-		tokens[n], err = signUp(ctx, shop, n)
+		tokens[n], err = signUp(ctx, x.shop, n)
 		return err
 	}); err != nil {
-		return nil, err
+		return err
 	}
-	orders := append(plan(st.shelves, tokens), unpaid(st))
-	if err := atOnce(ctx, orders, func(ctx context.Context, sl *sale) error {
-		if err := sl.order(ctx, shop); err != nil {
+	x.orders = plan(x.st.shelves, tokens)
+	if err := atOnce(ctx, x.orders, func(ctx context.Context, s *sale) error {
+		if err := s.order(ctx, x.shop); err != nil {
 			return err
 		}
-		if sl.n < 0 {
-			return nil
-		}
-		return sl.pay(ctx, shop, s.Twin)
+		return s.pay(ctx, x.shop, x.Twin)
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	return orders, until(ctx, "all orders are paid", func(ctx context.Context) (bool, error) {
+	return until(ctx, "all orders are paid", func(ctx context.Context) (bool, error) {
 		var paid int
-		if err := s.pool.QueryRow(ctx, `SELECT count(paid_at) FROM orders`).Scan(&paid); err != nil {
+		if err := x.pool.QueryRow(ctx, `SELECT count(paid_at) FROM orders`).Scan(&paid); err != nil {
 			return false, err
 		}
-		p.count("orders paid", paid, sales)
-		return paid == sales, s.gone()
+		x.p.count("orders paid", paid, sales)
+		return paid == sales, x.gone()
 	})
 }
 
-// afterwards is what follows on a sale: downloads, refunds, late repetitions,
-// forgeries. It returns what only this process has seen.
-func afterwards(ctx context.Context, s *Stack, shop *api, orders []*sale, operator Person, p *progress) (Witness, int, error) {
-	w := Witness{Repeated: map[string]int{}}
+// afterwards is what follows on a sale: downloads, refunds, disputes, money that
+// comes late or twice. It returns how many downloads were right.
+func (x *run) afterwards(ctx context.Context) (int, error) {
 	var guest struct{ Token string }
-	if err := shop.want(ctx, http.StatusCreated, http.MethodPost, "/api/v1/guest-sessions", call{}, &guest); err != nil {
-		return w, 0, err
+	if err := x.shop.want(ctx, http.StatusCreated, http.MethodPost, "/api/v1/guest-sessions", call{}, &guest); err != nil {
+		return 0, err
 	}
-	// From the end, where the provider was honest; the refunded are among them.
-	paid := orders[:sales]
-	tail := paid[sales-downloadsWanted:]
-	verified := make(chan struct{}, len(tail))
-	if err := atOnce(ctx, tail, func(ctx context.Context, sl *sale) error {
-		if err := sl.download(ctx, shop, guest.Token); err != nil {
+	back := told(x.orders, refunded, parted)
+	verified := make(chan struct{}, len(back))
+	if err := atOnce(ctx, back, func(ctx context.Context, s *sale) error {
+		if err := s.download(ctx, x.shop, guest.Token); err != nil {
 			return err
 		}
 		verified <- struct{}{}
 		return nil
 	}); err != nil {
-		return w, 0, err
+		return 0, err
 	}
-	p.say("%d originals are downloaded, whole and in pieces, and equal what was put up.", len(verified))
+	x.p.say("%d originals are downloaded, whole and in pieces, and equal what was put up.", len(verified))
 
-	back := tail[:refundsWanted]
-	if err := atOnce(ctx, back, func(ctx context.Context, sl *sale) error { return sl.refund(ctx, shop, operator) }); err != nil {
-		return w, 0, err
+	if err := atOnce(ctx, back, func(ctx context.Context, s *sale) error { return s.refund(ctx, x.shop, x.operator) }); err != nil {
+		return 0, err
 	}
-	rctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	if err := until(rctx, "the money is back", func(ctx context.Context) (bool, error) {
-		var n int
-		err := s.pool.QueryRow(ctx, `SELECT count(*) FROM orders WHERE state = 'refunded'`).Scan(&n)
-		p.count("orders refunded", n, refundsWanted)
-		return n == refundsWanted, errors.Join(err, s.gone())
-	}); err != nil {
-		return w, 0, err
+	x.p.say("%d orders are refunded, %d of them in part.", len(back), len(told(back, parted)))
+
+	disputed := told(x.orders, won, lost, contested, warned)
+	if err := atOnce(ctx, disputed, func(ctx context.Context, s *sale) error { return s.dispute(ctx, x.shop, x.Twin) }); err != nil {
+		return 0, err
 	}
-	for _, sl := range back[:repeatsWanted] {
-		acknowledged, err := sl.repeat(ctx, s.Twin)
-		if err != nil {
-			return w, 0, err
-		}
-		maps.Copy(w.Repeated, acknowledged)
+	x.p.say("%d payments are disputed: %d won, %d lost, %d undecided, and %d only asked about.", len(disputed),
+		len(told(disputed, won)), len(told(disputed, lost)), len(told(disputed, contested)), len(told(disputed, warned)))
+
+	more := &extras{run: x, n: sales - 1}
+	if err := more.late(ctx); err != nil {
+		return 0, err
 	}
-	var err error
-	w.Forged, err = orders[sales].forge(ctx, s.Twin)
-	p.say("%d old messages came again, %d were forged.", 3*len(w.Repeated), len(w.Forged))
-	return w, len(verified), err
+	return len(verified), more.surplus(ctx)
 }
 
-// quiet waits until neither the provider nor the server has anything to do.
-func quiet(ctx context.Context, s *Stack) error {
-	if err := s.Twin.Quiet(ctx, settleTime); err != nil {
+// mislead sends old messages again and forged ones about orders that nobody
+// pays. It returns what only this process has seen.
+func (x *run) mislead(ctx context.Context) (Witness, error) {
+	w := Witness{Repeated: map[string]int{}}
+	for _, p := range providers {
+		again := slices.DeleteFunc(told(x.orders, refunded), func(s *sale) bool { return s.provider != p })
+		for _, s := range again[:repeatedEach] {
+			acknowledged, err := s.repeat(ctx, x.Twin)
+			if err != nil {
+				return w, err
+			}
+			maps.Copy(w.Repeated, acknowledged)
+		}
+		unpaid := &sale{
+			n: len(x.orders) + 1, shelf: &x.st.shelves[0], photos: x.st.shelves[0].Photos[:1], provider: p, want: "awaiting_payment",
+		}
+		if err := unpaid.order(ctx, x.shop); err != nil {
+			return w, err
+		}
+		x.orders = append(x.orders, unpaid)
+		forged, err := unpaid.forge(ctx, x.Twin)
+		if err != nil {
+			return w, err
+		}
+		w.Forged = append(w.Forged, forged...)
+	}
+	x.p.say("%d old messages came again, %d were forged.", 3*len(w.Repeated), len(w.Forged))
+	return w, nil
+}
+
+// quiet waits until neither the providers nor the server have anything to do.
+func (x *run) quiet(ctx context.Context) error {
+	if err := x.Twin.Quiet(ctx, settleTime); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	return until(ctx, "the inbox is worked", func(ctx context.Context) (bool, error) {
-		var open int
-		err := s.pool.QueryRow(ctx, `SELECT count(*) FROM inbox WHERE state NOT IN ('done', 'ignored')`).Scan(&open)
-		return open == 0, errors.Join(err, s.gone())
+	return until(ctx, "the inbox is worked and the money is back", func(ctx context.Context) (bool, error) {
+		var left int
+		err := x.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM inbox WHERE state NOT IN ('done', 'ignored'))
+			+ (SELECT count(*) FROM refund_requests WHERE state = 'requested') + (SELECT count(*) FROM refunds WHERE status = 'pending')`).Scan(&left)
+		return left == 0, errors.Join(err, x.gone())
 	})
 }
 
 // seen makes sure that each buyer is told the state that the order must have,
 // and that lost messages were made up for in the two ways meant.
-func seen(ctx context.Context, s *Stack, shop *api, orders []*sale) error {
-	err := atOnce(ctx, orders, func(ctx context.Context, sl *sale) error {
-		want := "paid"
-		switch {
-		case sl.n < 0:
-			want = "awaiting_payment"
-		case sl.n >= sales-downloadsWanted && sl.n < sales-downloadsWanted+refundsWanted:
-			want = "refunded"
-		}
-		state, err := sl.state(ctx, shop, http.MethodGet, "")
-		if err == nil && state != want {
-			err = fmt.Errorf("order %s is %s, not %s", sl.orderID, state, want)
+func (x *run) seen(ctx context.Context) error {
+	err := atOnce(ctx, x.orders, func(ctx context.Context, s *sale) error {
+		state, err := s.state(ctx, x.shop, http.MethodGet, "")
+		if err == nil && state != s.want {
+			err = fmt.Errorf("order %s (%s, %q) is %s, not %s", s.orderID, s.provider, s.story, state, s.want)
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	for f, want := range map[fault]string{lostReturn: "return", lostPoll: "poll"} {
+	for st, want := range map[story]string{lostReturn: "return", lostPoll: "poll"} {
 		var ids []string
-		for _, sl := range orders {
-			if sl.fault == f {
-				ids = append(ids, sl.orderID.String())
-			}
+		for _, s := range told(x.orders, st) {
+			ids = append(ids, s.orderID.String())
 		}
-		by, err := healed(ctx, s.pool, ids)
+		by, err := healed(ctx, x.pool, ids)
 		if err != nil {
 			return err
 		}
 		// On a machine at its limit the poller may be quicker now and then.
 		if by[want] < wantOfEach || by["webhook"] > 0 {
-			return fmt.Errorf("%s: %d of %d orders; all of them: %v", f, by[want], len(ids), by)
+			return fmt.Errorf("%s: %d of %d orders; all of them: %v", st, by[want], len(ids), by)
 		}
 	}
 	return nil

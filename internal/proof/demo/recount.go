@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -13,45 +13,55 @@ import (
 	"proofroom/internal/proof/twin"
 )
 
-// recount is one counting: what the provider says, what the database says, and
+// recount is one counting: what the providers say, what the database says, and
 // where they differ.
 type recount struct {
 	ledger     twin.LedgerDump
+	pages      []twin.PageView
 	refunds    []twin.RefundView
+	disputes   []twin.DisputeView
+	events     []event
 	deliveries []twin.DeliveryView
 	counters   twin.Counters
 
-	orders   map[string]book
+	orders   map[string]*book
+	attempts map[string]string // the order of each attempt
 	problems []string
 }
 
-// book is an order as the database has it.
+// book is an order, as the database has it and as the providers do.
 type book struct {
 	state, currency         string
 	paid                    bool
 	gross, refunded         int64
-	lines, grants, live     int
-	taken, returned, settle int64 // payments, refunds, clearing
+	lines, grants           int
+	live, frozen            int   // grants that were not revoked; of these, frozen ones
+	liveValue               int64 // the prices of their lines
+	taken, returned, settle int64 // payments, refunds, clearing and fees
+	buyer                   string
+	things                  []string  // photographs and events
+	ended                   time.Time // when it expired or was canceled; zero: never
+	takenDown               bool      // of its photographs one is not to be had any more
+
+	theirs   twin.Totals     // all its payments
+	with     map[string]bool // the providers that took them
+	late     bool            // one came after the order had ended
+	disputed bool            // one is disputed and undecided
+	lost     bool            // one was disputed and lost
 }
 
-// Recount counts again from the provider's own ledger and from the database, and
+// withdrawn reports whether the money came when the order could not be delivered
+// any more, so that it went back and bought nothing.
+func (b *book) withdrawn() bool { return b.late && b.takenDown }
+
+// Recount counts again from the providers' own ledgers and from the database, and
 // says where they differ from one another or from the numbers claimed. It uses
 // none of the queries behind those numbers.
 //
-// The demonstration's currencies have the same unit at the provider and here.
+// The providers do not know our orders; an attempt's id is what both sides know.
 func Recount(ctx context.Context, pool *pgxpool.Pool, provider *twin.Control, claimed Report) ([]string, error) {
-	c := &recount{orders: map[string]book{}}
-	var err error
-	if c.ledger, err = provider.Ledger(ctx); err != nil {
-		return nil, err
-	}
-	if c.refunds, err = provider.Refunds(ctx); err != nil {
-		return nil, err
-	}
-	if c.deliveries, err = provider.Deliveries(ctx, twin.DeliveryFilter{}); err != nil {
-		return nil, err
-	}
-	if c.counters, err = provider.Counters(ctx); err != nil {
+	c := &recount{orders: map[string]*book{}, attempts: map[string]string{}}
+	if err := c.readProviders(ctx, provider); err != nil {
 		return nil, err
 	}
 	tx, err := snapshot(ctx, pool)
@@ -62,9 +72,10 @@ func Recount(ctx context.Context, pool *pgxpool.Pool, provider *twin.Control, cl
 	if err := c.readOrders(ctx, tx); err != nil {
 		return nil, err
 	}
+	c.assign()
 	c.money()
 	c.access()
-	for _, check := range []func(context.Context, pgx.Tx) error{c.clearing, c.givenBack, c.messages} {
+	for _, check := range []func(context.Context, pgx.Tx) error{c.clearing, c.givenBack, c.contested, c.messages} {
 		if err := check(ctx, tx); err != nil {
 			return nil, err
 		}
@@ -83,149 +94,146 @@ func same[T comparable](c *recount, what string, theirs, ours T) {
 	}
 }
 
+func (c *recount) readProviders(ctx context.Context, provider *twin.Control) (err error) {
+	if c.ledger, err = provider.Ledger(ctx); err != nil {
+		return err
+	}
+	if c.pages, err = provider.Pages(ctx, twin.PageFilter{}); err != nil {
+		return err
+	}
+	if c.refunds, err = provider.Refunds(ctx); err != nil {
+		return err
+	}
+	if c.disputes, err = provider.Disputes(ctx); err != nil {
+		return err
+	}
+	if c.events, err = namedEvents(ctx, provider); err != nil {
+		return err
+	}
+	if c.deliveries, err = provider.Deliveries(ctx, twin.DeliveryFilter{}); err != nil {
+		return err
+	}
+	c.counters, err = provider.Counters(ctx)
+	return err
+}
+
 func (c *recount) readOrders(ctx context.Context, tx pgx.Tx) error {
 	rows, _ := tx.Query(ctx, `SELECT o.id::text, o.state, o.currency, o.paid_at IS NOT NULL, o.gross, o.refunded,
 			(SELECT count(*) FROM order_lines l WHERE l.order_id = o.id)::int,
 			(SELECT count(*) FROM entitlements e WHERE e.order_id = o.id)::int,
 			(SELECT count(*) FROM entitlements e WHERE e.order_id = o.id AND e.revoked_at IS NULL)::int,
+			(SELECT count(e.frozen_at) FROM entitlements e WHERE e.order_id = o.id AND e.revoked_at IS NULL)::int,
+			(SELECT coalesce(sum(l.price), 0) FROM order_lines l JOIN entitlements e ON e.line_id = l.id
+				WHERE e.order_id = o.id AND e.revoked_at IS NULL)::bigint,
 			(SELECT coalesce(sum(p.amount), 0) FROM payments p WHERE p.order_id = o.id AND p.status = 'succeeded')::bigint,
 			(SELECT coalesce(sum(r.amount), 0) FROM refunds r WHERE r.order_id = o.id AND r.status = 'succeeded')::bigint,
 			(SELECT coalesce(sum(p.amount), 0) FROM ledger_entries e JOIN ledger_postings p ON p.entry_id = e.id
-				JOIN ledger_accounts a ON a.id = p.account_id WHERE e.order_id = o.id AND a.kind IN ('clearing', 'fees'))::bigint
+				JOIN ledger_accounts a ON a.id = p.account_id WHERE e.order_id = o.id AND a.kind IN ('clearing', 'fees'))::bigint,
+			(SELECT min(h.created_at) FROM order_history h WHERE h.order_id = o.id AND h.state IN ('expired', 'canceled')),
+			EXISTS (SELECT FROM order_lines l JOIN photos f ON f.id = l.photo_id WHERE l.order_id = o.id AND f.hidden_at IS NOT NULL),
+			ARRAY(SELECT a.id::text FROM attempts a WHERE a.order_id = o.id), o.buyer_id::text,
+			ARRAY(SELECT coalesce(l.photo_id, l.event_id)::text FROM order_lines l WHERE l.order_id = o.id)
 		FROM orders o`)
-	var (
-		id string
-		b  book
-	)
-	_, err := pgx.ForEachRow(rows, []any{
-		&id, &b.state, &b.currency, &b.paid, &b.gross, &b.refunded, &b.lines, &b.grants, &b.live, &b.taken, &b.returned, &b.settle,
-	}, func() error { c.orders[id] = b; return nil })
-	return err
+	for rows.Next() {
+		var (
+			id       string
+			attempts []string
+			ended    *time.Time
+			b        = book{with: map[string]bool{}}
+		)
+		err := rows.Scan(&id, &b.state, &b.currency, &b.paid, &b.gross, &b.refunded, &b.lines, &b.grants, &b.live, &b.frozen, &b.liveValue,
+			&b.taken, &b.returned, &b.settle, &ended, &b.takenDown, &attempts, &b.buyer, &b.things)
+		if err != nil {
+			return err
+		}
+		if ended != nil {
+			b.ended = *ended
+		}
+		c.orders[id] = &b
+		for _, a := range attempts {
+			c.attempts[a] = id
+		}
+	}
+	return rows.Err()
 }
 
-// money compares order by order: whose page was paid, with how much, and how
-// much of it went back.
-func (c *recount) money() {
-	theirs := map[string]twin.Totals{}
+// assign puts what the providers say to the orders that it is about.
+func (c *recount) assign() {
 	for _, p := range c.ledger.Payments {
-		t := theirs[p.OrderID]
-		t.Charges += p.Charges
-		t.Charged += p.Charged
-		t.Refunded += p.Refunded
-		theirs[p.OrderID] = t
-		if o, ok := c.orders[p.OrderID]; !ok {
-			c.find("the provider was paid for an order %q that is not here", p.OrderID)
-		} else if !strings.EqualFold(o.currency, p.Currency) {
-			c.find("order %s: paid in %s, sold in %s", p.OrderID, p.Currency, o.currency)
+		o := c.orders[c.attempts[p.AttemptID]]
+		if o == nil {
+			c.find("%s was paid for an attempt %q that is not here", p.Provider, p.AttemptID)
+			continue
+		}
+		if o.currency != p.Currency {
+			c.find("order %s: paid in %s, sold in %s", c.attempts[p.AttemptID], p.Currency, o.currency)
+		}
+		o.theirs.Charges += p.Charges
+		o.theirs.Charged += p.Charged
+		o.theirs.Refunded += p.Refunded
+		o.theirs.Disputed += p.Disputed
+		o.with[p.Provider] = true
+	}
+	for _, e := range c.ledger.Entries {
+		if o := c.orders[c.attempts[e.AttemptID]]; o != nil && e.Kind == twin.EntryCharge && !o.ended.IsZero() && e.At.After(o.ended) {
+			o.late = true
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(c.orders)) {
-		o, t := c.orders[id], theirs[id]
-		same(c, "order "+id+" is paid", t.Charges > 0, o.paid)
-		same(c, "order "+id+", money taken", t.Charged, o.taken)
-		same(c, "order "+id+", money given back", t.Refunded, o.returned)
-		same(c, "order "+id+", money in the ledger", t.Charged-t.Refunded, o.settle)
-		if o.paid {
-			same(c, "order "+id+", price", t.Charged, o.gross)
-		}
-		same(c, "order "+id+", its own word about refunds", t.Refunded, o.refunded)
+	of := map[string]string{}
+	for _, p := range c.ledger.Payments {
+		of[p.Provider+" "+p.Payment] = p.AttemptID
 	}
-}
-
-// access compares grants with money: none without, and none missing.
-func (c *recount) access() {
-	for _, id := range slices.Sorted(maps.Keys(c.orders)) {
-		switch o := c.orders[id]; {
-		case o.taken == 0 && o.grants > 0:
-			c.find("order %s gives access to %d things without money", id, o.grants)
-		case o.taken > 0 && o.returned >= o.taken && o.live > 0:
-			c.find("order %s gives access to %d things although its money went back", id, o.live)
-		case o.taken > o.returned && o.live != o.lines:
-			c.find("order %s: %d lines are paid, %d give access", id, o.lines, o.live)
+	for _, d := range c.disputes {
+		o := c.orders[c.attempts[of[d.Provider+" "+d.Payment]]]
+		if o == nil {
+			continue // told by contested
+		}
+		switch standing(d.Status).status {
+		case "open":
+			o.disputed = true
+		case "closed":
+			o.lost = o.lost || d.Status == twin.DisputeLost
 		}
 	}
 }
 
-// clearing compares, by currency, what the provider holds with what our ledger
-// says it holds. Fees are part of it: they left the clearing account only.
-func (c *recount) clearing(ctx context.Context, tx pgx.Tx) error {
-	ours := map[string]int64{}
-	rows, _ := tx.Query(ctx, `SELECT p.currency, sum(p.amount)::bigint FROM ledger_postings p
-		WHERE p.account_id IN (SELECT id FROM ledger_accounts WHERE kind IN ('clearing', 'fees')) GROUP BY 1`)
-	var (
-		currency string
-		sum      int64
-	)
-	if _, err := pgx.ForEachRow(rows, []any{&currency, &sum}, func() error { ours[currency] = sum; return nil }); err != nil {
-		return err
-	}
-	for _, currency := range slices.Sorted(maps.Keys(c.ledger.Totals)) {
-		t := c.ledger.Totals[currency]
-		same(c, "clearing in "+currency, t.Charged-t.Refunded, ours[currency])
-		delete(ours, currency)
-	}
-	for currency, sum := range ours {
-		c.find("clearing in %s: %d here, nothing there", currency, sum)
-	}
-	return nil
-}
-
-// givenBack compares refund by refund.
-func (c *recount) givenBack(ctx context.Context, tx pgx.Tx) error {
-	type refund struct {
-		status string
-		amount int64
-	}
-	ours := map[string]refund{}
-	rows, _ := tx.Query(ctx, `SELECT refund_id, status, amount FROM refunds`)
-	var (
-		id string
-		r  refund
-	)
-	if _, err := pgx.ForEachRow(rows, []any{&id, &r.status, &r.amount}, func() error { ours[id] = r; return nil }); err != nil {
-		return err
-	}
-	for _, r := range c.refunds {
-		same(c, "refund "+r.ID, refund{r.Status, r.Amount}, ours[r.ID])
-		delete(ours, r.ID)
-	}
-	for id := range ours {
-		c.find("refund %s stands here and is unknown there", id)
-	}
-	return nil
-}
-
-// messages compares what the provider saw acknowledged with what is stored: all
+// messages compares what the providers saw acknowledged with what is stored: all
 // of it once, and nothing else.
 func (c *recount) messages(ctx context.Context, tx pgx.Tx) error {
+	names := map[string]string{}
+	for _, ev := range c.events {
+		names[ev.ID] = ev.name
+	}
 	acknowledged := map[string]bool{}
 	for _, d := range c.deliveries {
 		for _, a := range d.Attempts {
 			if a.Status >= 200 && a.Status < 300 {
-				acknowledged[d.Event] = true
+				acknowledged[names[d.Event]] = true
 			}
 		}
 	}
-	rows, _ := tx.Query(ctx, `SELECT event_id, count(*)::int, bool_and(state IN ('done', 'ignored'))
-		FROM inbox WHERE class <> 'reply' GROUP BY event_id`)
+	// What we ask for because something else named it came as no message.
+	rows, _ := tx.Query(ctx, `SELECT provider, event_id, count(*)::int, bool_and(state IN ('done', 'ignored'))
+		FROM inbox WHERE class <> 'reply' AND event_type <> 'missing' GROUP BY provider, event_id`)
 	var (
-		event string
-		n     int
-		over  bool
+		provider, id string
+		n            int
+		over         bool
 	)
-	_, err := pgx.ForEachRow(rows, []any{&event, &n, &over}, func() error {
-		if !acknowledged[event] {
-			c.find("event %s is stored, and the provider did not see it arrive", event)
+	_, err := pgx.ForEachRow(rows, []any{&provider, &id, &n, &over}, func() error {
+		name := provider + " " + id
+		if !acknowledged[name] {
+			c.find("event %s is stored, and the provider did not see it arrive", name)
 		}
-		same(c, "rows of event "+event, 1, n)
+		same(c, "rows of event "+name, 1, n)
 		if !over {
-			c.find("event %s is not worked", event)
+			c.find("event %s is not worked", name)
 		}
-		delete(acknowledged, event)
+		delete(acknowledged, name)
 		return nil
 	})
-	for event := range acknowledged {
-		c.find("event %s was acknowledged and is not stored", event)
+	for name := range acknowledged {
+		c.find("event %s was acknowledged and is not stored", name)
 	}
 	return err
 }
@@ -233,21 +241,33 @@ func (c *recount) messages(ctx context.Context, tx pgx.Tx) error {
 // claims compares the numbers of the report.
 func (c *recount) claims(ctx context.Context, tx pgx.Tx, claimed Report) error {
 	found := Orders{Created: len(c.orders), ByProvider: map[string]int{}}
+	late := 0
 	for _, o := range c.orders {
 		if o.paid {
 			found.Paid++
+			for p := range o.with {
+				found.ByProvider[p]++
+			}
 		}
 		switch o.state {
 		case "refunded":
 			found.Refunded++
+		case "partially_refunded":
+			found.Partly++
 		case "review":
 			found.Review++
 		}
-		if o.taken > 0 {
-			found.ByProvider["stripe"]++ // the one provider that the stand-in stands in for
+		if o.late {
+			late++
 		}
 	}
 	same(c, "orders", fmt.Sprint(claimed.Orders), fmt.Sprint(found))
+	same(c, "disputes", claimed.Disputes, len(c.disputes))
+	same(c, "orders paid late", claimed.Late, late)
+	same(c, "things paid twice", claimed.Surplus, c.twice())
+	if err := c.healed(ctx, tx, claimed); err != nil {
+		return err
+	}
 
 	acknowledged := c.counters.Redelivered
 	for _, d := range c.deliveries {
@@ -279,3 +299,61 @@ func (c *recount) claims(ctx context.Context, tx pgx.Tx, claimed Report) error {
 	same(c, "ledger", claimed.Ledger, Ledger{Postings: postings, Imbalance: off})
 	return err
 }
+
+// twice counts payments beyond the first of an order, and orders of nothing but
+// what their buyer has paid for in another one.
+func (c *recount) twice() int {
+	bought := map[string]int{}
+	for _, o := range c.orders {
+		if o.paid {
+			for _, thing := range o.things {
+				bought[o.buyer+thing]++
+			}
+		}
+	}
+	n := 0
+	for _, o := range c.orders {
+		if !o.paid {
+			continue
+		}
+		n += max(0, o.theirs.Charges-1)
+		if !slices.ContainsFunc(o.things, func(thing string) bool { return bought[o.buyer+thing] == 1 }) {
+			n++
+		}
+	}
+	return n
+}
+
+// healed compares the orders whose pages no message told of with those that the
+// poller was the first to know about.
+func (c *recount) healed(ctx context.Context, tx pgx.Tx, claimed Report) error {
+	told := map[string]bool{}
+	for _, d := range c.deliveries {
+		if d.State == twin.DeliveryAcknowledged {
+			told[d.Provider+" "+d.Ref] = true
+		}
+	}
+	first := map[string]string{} // by page: who was answered first
+	rows, _ := tx.Query(ctx, `SELECT provider || ' ' || object_id, event_type FROM inbox WHERE class = 'reply' ORDER BY received_at DESC, id DESC`)
+	var page, why string
+	if _, err := pgx.ForEachRow(rows, []any{&page, &why}, func() error { first[page] = why; return nil }); err != nil {
+		return err
+	}
+	unheard, polled := map[string]bool{}, map[string]bool{}
+	for _, p := range c.pages {
+		name, orderID := p.Provider+" "+p.Ref, c.attempts[p.AttemptID]
+		if o := c.orders[orderID]; o == nil || !o.paid || len(p.Payments) == 0 || told[name] {
+			continue
+		}
+		unheard[orderID] = true
+		if first[name] == "poll" {
+			polled[orderID] = true
+		}
+	}
+	same(c, "orders whose webhooks were lost", claimed.Dropped, len(unheard))
+	same(c, "orders that only the poller found paid", claimed.HealedByPoller, len(polled))
+	return nil
+}
+
+// sorted are a map's keys in order, so that problems come in the same order.
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -12,6 +12,13 @@ type Report struct {
 	Orders   Orders  `json:"orders"`
 	Webhooks `json:"webhooks"`
 	Ledger   Ledger `json:"ledger"`
+	Disputes int    `json:"disputes"` // with those that were only asked about
+	Late     int    `json:"late"`     // orders that were paid after they had expired or were canceled
+	// Surplus are payments of what was paid already. Each went back once.
+	Surplus int `json:"surplus"`
+	// HealedByPoller are orders whose every message was lost, and whose payment
+	// the poller found.
+	HealedByPoller int `json:"healed_by_poller"`
 	// Downloads were byte for byte what was put up.
 	Downloads struct {
 		Verified int `json:"verified"`
@@ -28,7 +35,8 @@ type Orders struct {
 	Created    int            `json:"created"`
 	Paid       int            `json:"paid"`     // ever, so with those refunded later
 	Refunded   int            `json:"refunded"` // in full
-	Review     int            `json:"review"`   // left to a person
+	Partly     int            `json:"partially_refunded"`
+	Review     int            `json:"review"` // left to a person
 	ByProvider map[string]int `json:"by_provider"`
 }
 
@@ -60,7 +68,9 @@ const (
 	wantPaid       = 200
 	wantDuplicates = 50
 	wantOfEach     = 10
-	wantSeconds    = 60
+	wantProvider   = 50 // paid with each provider
+	wantTrouble    = 5
+	wantSeconds    = 90
 	wantRSS        = 150 // MB
 )
 
@@ -74,7 +84,15 @@ func (r *Report) shortcomings() []string {
 	}
 	least := func(what string, got, want int) { must(got >= want, "%s: %d, fewer than %d", what, got, want) }
 	least("orders paid", r.Orders.Paid, wantPaid)
+	for _, p := range providers {
+		least("orders paid with "+p, r.Orders.ByProvider[p], wantProvider)
+	}
 	least("orders refunded", r.Orders.Refunded, wantOfEach)
+	least("orders refunded in part", r.Orders.Partly, wantTrouble)
+	least("disputes", r.Disputes, wantTrouble)
+	least("orders paid late", r.Late, wantTrouble)
+	least("things paid twice", r.Surplus, wantTrouble)
+	least("orders that only the poller found paid", r.HealedByPoller, wantTrouble)
 	least("duplicate webhooks", r.Duplicates, wantDuplicates)
 	least("forged webhooks refused", r.Forged, wantOfEach)
 	least("webhooks out of order", r.OutOfOrder, wantOfEach)

@@ -119,7 +119,7 @@ func (r Running) text() string {
 	line("\nProofroom is running. Ctrl-C stops it; run it again and it goes on.\n")
 	line("  Shop        %s/", r.Shop)
 	line("  API         %s", r.Docs)
-	line("  Provider    %s   (a stand-in for Stripe: no real money)", r.Provider)
+	line("  Providers   %s   (a stand-in for Stripe, PayPal and Flutterwave: no real money)", r.Provider)
 	line("  Operator's  %s/metrics, %s/readyz", r.Admin, r.Admin)
 	line("  Logs        %s\n", r.Logs)
 	for _, a := range r.Accounts {
@@ -137,13 +137,18 @@ func (r Running) text() string {
 		line("\n  The photographs show real people and are for looking at here only: do not publish them.\n  Whose they are: %s", r.Credits)
 	}
 	event := r.Events[0]
-	line("\nFive things to try")
+	line("\nHow to pay")
+	line("  Stripe       by card, or by bank transfer, which arrives when the stand-in's page lets it.")
+	line("  PayPal       approve on the page; the server takes the money. An eCheck clears when the stand-in's page lets it.")
+	line("  Flutterwave  by card, or with mobile money that is approved four to ten minutes later. It takes no JPY.")
+	line("\nSix things to try")
 	line("  1. Buy three photographs of %s as a guest, without an account: the third makes it cheaper.", event.Title)
 	line("  2. On the provider's page, let the card be declined first, then pay: there is still one order.")
-	line("  3. Have %s repeat (duplicate), reorder or lose (drop) its messages, 1 for all of them, then buy: the order ends the same.", strings.TrimSuffix(r.Provider, "/"))
+	line("  3. Have %s repeat (duplicate), reorder or lose (drop) the messages, 1 for all of them, then buy: the order ends the same.", strings.TrimSuffix(r.Provider, "/"))
 	line("  4. Send a forged message from the same page: it is refused, and nothing changes.")
-	line("  5. Give an order's money back as operator (ORDER is the end of its page's address); the download is refused from that moment:")
-	line("     curl -H 'Authorization: Bearer %s' --json '{\"reason\": \"asked for it\"}' %s/api/v1/orders/ORDER/refund\n",
+	line("  5. Dispute a payment there: what was bought cannot be downloaded until the dispute is won.")
+	line("  6. Give an order's money back as operator (ORDER is the end of its page's address); the download is refused from that moment:")
+	line("     curl -H 'Authorization: Bearer %s' -H 'Idempotency-Key: back' --json '{\"reason\": \"asked for it\"}' %s/api/v1/orders/ORDER/refunds\n",
 		people(r.Accounts).of(account.Operator).Token, r.Shop)
 	return b.String()
 }

@@ -21,9 +21,14 @@ import (
 )
 
 const (
-	startTime     = 60 * time.Second
-	pollEvery     = 100 * time.Millisecond
-	webhookSecret = "whsec_demo" // of the stand-in only
+	startTime = 60 * time.Second
+	pollEvery = 100 * time.Millisecond
+
+	accountName = "main" // the server's name of each provider's account
+	// What the stand-in's webhooks are proven with.
+	webhookSecret = "whsec_demo"     // Stripe's signing secret
+	webhookID     = "WH-DEMO-1"      // PayPal's id of the webhook
+	secretHash    = "demo-hash-only" // Flutterwave's secret hash
 )
 
 // Options say what to run, where, and where to tell about it.
@@ -126,8 +131,14 @@ func prepare(o Options) error {
 
 func (s *Stack) logs() string { return filepath.Join(s.Dir, "logs") }
 
+// rootCA is the file with the root of the certificates that the stand-in for
+// PayPal signs with.
+func (s *Stack) rootCA() string { return filepath.Join(s.Dir, "paypal-root-ca.pem") }
+
 func (s *Stack) startTwin(ctx context.Context, o Options, at ports) (err error) {
-	if s.twin, err = start(o.Self, s.logs(), "twin", "twin is ready", "twin", "--listen", at.twin, "--retry-unit", "100ms"); err != nil {
+	s.twin, err = start(o.Self, s.logs(), "twin", "twin is ready",
+		"twin", "--listen", at.twin, "--retry-unit", "100ms", "--ca-file", s.rootCA())
+	if err != nil {
 		return err
 	}
 	said, err := s.twin.wait(ctx)
@@ -142,6 +153,10 @@ func (s *Stack) startServer(ctx context.Context, o Options, at ports, extra []st
 	args := append([]string{
 		"serve", "--database-url", s.Database, "--data-dir", o.Dir, "--listen", at.server, "--admin-listen", at.admin,
 		"--stripe-secret-key", twin.DefaultSecretKey, "--stripe-webhook-secrets", webhookSecret, "--stripe-url", s.Twin.Base,
+		"--paypal-client-id", twin.DefaultPayPalClient, "--paypal-client-secret", twin.DefaultPayPalSecret,
+		"--paypal-webhook-id", webhookID, "--paypal-url", s.Twin.Base + "/paypal", "--paypal-root-ca", s.rootCA(),
+		"--flutterwave-secret-key", twin.DefaultFlutterwaveKey, "--flutterwave-secret-hashes", secretHash,
+		"--flutterwave-url", s.Twin.Base + "/flutterwave",
 	}, extra...)
 	if s.server, err = start(o.Self, s.logs(), "serve", "serving", args...); err != nil {
 		return err
@@ -151,7 +166,11 @@ func (s *Stack) startServer(ctx context.Context, o Options, at ports, extra []st
 		return err
 	}
 	s.URL, s.Admin = "http://"+text(said["listen"]), "http://"+text(said["admin"])
-	return s.Twin.SetEndpoints(ctx, twin.Endpoint{URL: s.URL + "/webhooks/stripe/main", Secret: webhookSecret})
+	var endpoints []twin.Endpoint
+	for p, secret := range map[string]string{twin.Stripe: webhookSecret, twin.PayPal: webhookID, twin.Flutterwave: secretHash} {
+		endpoints = append(endpoints, twin.Endpoint{Provider: p, URL: s.URL + "/webhooks/" + p + "/" + accountName, Secret: secret})
+	}
+	return s.Twin.SetEndpoints(ctx, endpoints...)
 }
 
 func text(v any) string {
@@ -185,7 +204,10 @@ func until(ctx context.Context, what string, ok func(context.Context) (bool, err
 	defer tick.Stop()
 	for {
 		yes, err := ok(ctx)
-		if yes || err != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return fmt.Errorf("waiting until %s: %w", what, ctx.Err())
+		case yes || err != nil:
 			return err
 		}
 		select {

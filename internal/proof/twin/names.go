@@ -19,6 +19,9 @@ const (
 // DefaultFlutterwaveKey is accepted as Flutterwave's when no key is configured.
 const DefaultFlutterwaveKey = flutterwave.DefaultSecretKey
 
+// PayPalConfig is one application at PayPal.
+type PayPalConfig = paypal.Config
+
 // FlutterwaveConfig is one account at Flutterwave.
 type FlutterwaveConfig = flutterwave.Config
 

@@ -171,6 +171,10 @@ func (t *Twin) Close() {
 // end by themselves.
 func (t *Twin) Reset() { t.host.Reset() }
 
+// CA is the root of the certificates that PayPal's webhooks are signed with, in
+// PEM.
+func (t *Twin) CA() string { return t.paypal.CA() }
+
 // Ledger is the twin's ledger as it stands.
 func (t *Twin) Ledger() LedgerDump { return t.host.Ledger() }
 
