@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"proofroom/internal/proof/twin"
 	"proofroom/internal/proof/verify"
 )
 
@@ -31,8 +32,17 @@ var x01 = verify.Scenario{
 		if err != nil {
 			return err
 		}
+		if w.Focus == "" {
+			// So that there is something real as well.
+			if _, err := sold(ctx, w, twin.PayRequest{}); err != nil {
+				return err
+			}
+		}
 		for range w.Rounds {
 			for _, d := range doors {
+				if w.Focus != "" && w.Focus != d.name {
+					continue
+				}
 				if err := besieged(ctx, w, d); err != nil {
 					return fmt.Errorf("%s: %w", d.name, err)
 				}
@@ -162,6 +172,20 @@ func closed(ctx context.Context, w *verify.World, line *verify.Line, cut *verify
 		w.Check(a.Status == http.StatusServiceUnavailable, "%s: without a database a guess was answered %s", d.name, a)
 	}
 	line.Restore()
+	// Connections that broke unseen are found when somebody wants to use them.
+	err = w.Until(ctx, "the instance has its database back", func() (bool, error) {
+		const atOnce = 16
+		var good atomic.Int64
+		verify.All(atOnce, func(int) {
+			if w.Call(ctx, cut, http.MethodGet, "/api/v1/events", who.Token, "", nil).Status == http.StatusOK {
+				good.Add(1)
+			}
+		})
+		return good.Load() == atOnce, nil
+	})
+	if err != nil {
+		return err
+	}
 	kept, err := w.Int(ctx, `SELECT count(*) FROM pg_class WHERE oid = 'rate_limits'::regclass AND relpersistence <> 'u'`)
 	if err != nil {
 		return err

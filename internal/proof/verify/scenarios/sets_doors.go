@@ -29,6 +29,10 @@ var doorSets = []verify.CutSet{
 		Name: "the sender of Flutterwave's events", By: []string{"W06"}, Breaks: []string{verify.CheckGenuine}, Focus: "flutterwave/other_hash",
 		Members: []string{"flutterwave.signature"},
 	},
+	{
+		Name: "so many tries and no more", By: []string{"X01"}, Breaks: []string{verify.CheckLimits}, Focus: "access-code-from",
+		Members: []string{"ratelimit.take"},
+	},
 	keySet("one attempt for one page", "uq_attempt_ref"),
 	keySet("one row for one payment", "uq_payment"),
 	keySet("one row for one refund", "uq_refund"),
