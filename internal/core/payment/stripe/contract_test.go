@@ -35,7 +35,9 @@ func startMock(t *testing.T) *url.URL {
 	path, err := find.Output()
 	require.NoError(t, err, "stripe-mock is one of the tools: go mod download -modfile=tools/go.mod")
 
-	mock := exec.CommandContext(t.Context(), strings.TrimSpace(string(path)), "-http-addr", "127.0.0.1:0")
+	mock := exec.CommandContext(t.Context(), strings.TrimSpace(string(path)), "-http-addr", "127.0.0.1:0",
+		// Its own choice would be one fixed port, over which two mocks end each other.
+		"-https-addr", "127.0.0.1:0")
 	out, err := mock.StdoutPipe()
 	require.NoError(t, err)
 	mock.Stderr = mock.Stdout
@@ -89,9 +91,6 @@ func (j *judged) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(body) > 0 {
 		shown.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	// The judge may hang up after an answer, so each request has a connection of
-	// its own.
-	shown.Close = true
 	shown.Header.Set("Authorization", "Bearer sk_test_123")
 	res, err := http.DefaultTransport.RoundTrip(shown)
 	if err != nil {
@@ -171,8 +170,6 @@ func TestTheJudgeRefuses(t *testing.T) {
 		require.NoError(t, err)
 		req.Header.Set("Authorization", "Bearer sk_test_123")
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		// The judge may hang up after a refusal, so each gets a connection of its own.
-		req.Close = true
 		res, err := http.DefaultClient.Do(req)
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
