@@ -43,6 +43,7 @@ const (
 	CheckMail         = "twin.mail"         // who was promised a mail got it, once, or as often as a death on the way allows
 	CheckAccess       = "clients.access"    // nobody got an original without a right to it
 	CheckLimits       = "clients.limits"    // over all instances nobody gets more tries than the limit
+	CheckLinks        = "clients.links"     // a link from a mail signs in once
 	CheckReached      = "outside.reached"   // no stranger makes us connect to an address of their choice
 	CheckKeys         = "schema.keys"       // of two rows with one key one is refused, and its writer finds the other
 )

@@ -33,6 +33,22 @@ var doorSets = []verify.CutSet{
 		Name: "so many tries and no more", By: []string{"X01"}, Breaks: []string{verify.CheckLimits}, Focus: "access-code-from",
 		Members: []string{"ratelimit.take"},
 	},
+	{
+		Name: "one sender of a mail at a time", By: []string{"W12"}, Breaks: []string{verify.CheckMail}, Focus: "lease",
+		Members: []string{"outbox.lease"},
+	},
+	{
+		Name: "a late word about a mail does not count", By: []string{"W12"}, Breaks: []string{verify.CheckMail}, Focus: "term",
+		Members: []string{"outbox.term"},
+	},
+	{
+		Name: "a mail that may have come is repeated once", By: []string{"W12"}, Breaks: []string{verify.CheckMail}, Focus: "lost",
+		Members: []string{"outbox.lost"},
+	},
+	{
+		Name: "a link works once", By: []string{"W12"}, Breaks: []string{verify.CheckLinks}, Focus: "link",
+		Members: []string{"account.link_once"},
+	},
 	keySet("one attempt for one page", "uq_attempt_ref"),
 	keySet("one row for one payment", "uq_payment"),
 	keySet("one row for one refund", "uq_refund"),
