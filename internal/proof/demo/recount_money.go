@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -53,38 +54,34 @@ func (c *recount) access() {
 // our ledger says that it holds, and what all of them kept with our fees. Stripe
 // states its fees for disputes only, so its others are not in our books.
 func (c *recount) clearing(ctx context.Context, tx pgx.Tx) error {
-	held, kept := map[string]int64{}, map[string]int64{}
+	type account struct{ kind, provider, currency string }
+	theirs, ours := map[account]int64{}, map[account]int64{}
 	for provider, by := range c.ledger.Providers {
 		for currency, t := range by {
-			net := t.Net
+			net, kept := t.Net, t.Fees+t.DisputeFees
 			if provider == twin.Stripe {
-				net += t.Fees
-			} else {
-				kept[currency] += t.Fees
+				net, kept = net+t.Fees, kept-t.Fees
 			}
-			held["clearing "+provider+" "+currency] = net
-			kept[currency] += t.DisputeFees
+			theirs[account{"clearing", provider, currency}] = net
+			theirs[account{"fees", "", currency}] += kept
 		}
 	}
-	for currency, fees := range kept {
-		held["fees  "+currency] = fees
-	}
-	ours := map[string]int64{}
-	rows, _ := tx.Query(ctx, `SELECT a.kind || ' ' || a.provider || ' ' || a.currency, sum(p.amount)::bigint
-		FROM ledger_accounts a JOIN ledger_postings p ON p.account_id = a.id WHERE a.kind IN ('clearing', 'fees') GROUP BY 1`)
+	rows, _ := tx.Query(ctx, `SELECT a.kind, a.provider, a.currency, sum(p.amount)::bigint
+		FROM ledger_accounts a JOIN ledger_postings p ON p.account_id = a.id WHERE a.kind IN ('clearing', 'fees') GROUP BY 1, 2, 3`)
 	var (
-		name string
-		sum  int64
+		a   account
+		sum int64
 	)
-	if _, err := pgx.ForEachRow(rows, []any{&name, &sum}, func() error { ours[name] = sum; return nil }); err != nil {
+	_, err := pgx.ForEachRow(rows, []any{&a.kind, &a.provider, &a.currency, &sum}, func() error { ours[a] = sum; return nil })
+	if err != nil {
 		return err
 	}
-	for _, name := range sorted(held) {
-		same(c, "account "+name, held[name], ours[name])
-		delete(ours, name)
+	for a, sum := range theirs {
+		same(c, fmt.Sprintf("account %v", a), sum, ours[a])
+		delete(ours, a)
 	}
-	for name, sum := range ours {
-		same(c, "account "+name, 0, sum)
+	for a, sum := range ours {
+		same(c, fmt.Sprintf("account %v", a), 0, sum)
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func (r Running) text() string {
 	line("  4. Send a forged message from the same page: it is refused, and nothing changes.")
 	line("  5. Dispute a payment there: what was bought cannot be downloaded until the dispute is won.")
 	line("  6. Give an order's money back as operator (ORDER is the end of its page's address); the download is refused from that moment:")
-	line("     curl -H 'Authorization: Bearer %s' -H 'Idempotency-Key: back' --json '{\"reason\": \"asked for it\"}' %s/api/v1/orders/ORDER/refunds\n",
+	line("     curl -H 'Authorization: Bearer %s' -H 'Idempotency-Key: ORDER' --json '{\"reason\": \"asked for it\"}' %s/api/v1/orders/ORDER/refunds\n",
 		people(r.Accounts).of(account.Operator).Token, r.Shop)
 	return b.String()
 }
