@@ -15,10 +15,14 @@ import (
 
 	"proofroom/internal/base/guard"
 	_ "proofroom/internal/core/idempotency" // these define the guards that cut sets name
+	_ "proofroom/internal/core/payment/flutterwave"
+	_ "proofroom/internal/core/payment/paypal"
 	_ "proofroom/internal/core/payment/stripe"
 	_ "proofroom/internal/edge/httpapi"
+	_ "proofroom/internal/flow/capture"
 	_ "proofroom/internal/flow/checkout"
 	_ "proofroom/internal/flow/inbox"
+	_ "proofroom/internal/flow/notify"
 	_ "proofroom/internal/flow/refund"
 	_ "proofroom/internal/flow/settle"
 )
