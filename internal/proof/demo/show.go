@@ -18,6 +18,7 @@ type Running struct {
 	Shop     string         `json:"shop"`
 	Docs     string         `json:"docs"`
 	Provider string         `json:"provider"`
+	Mailbox  string         `json:"mailbox"`
 	Admin    string         `json:"admin"`
 	Accounts []Person       `json:"accounts"`
 	Events   []RunningEvent `json:"events"`
@@ -73,7 +74,7 @@ func show(ctx context.Context, o Options, s *Stack, who people, p *progress) err
 	}
 	p.end()
 	run := Running{
-		Shop: s.URL, Docs: s.URL + "/api/v1/docs", Provider: s.Twin.Base + "/_twin/", Admin: s.Admin, Accounts: who, Logs: s.logs(),
+		Shop: s.URL, Docs: s.URL + "/api/v1/docs", Provider: s.Twin.Base + "/_twin/", Mailbox: s.Twin.Mailbox().Base + "/", Admin: s.Admin, Accounts: who, Logs: s.logs(),
 	}
 	for _, sh := range st.shelves {
 		photos := 0
@@ -120,6 +121,7 @@ func (r Running) text() string {
 	line("  Shop        %s/", r.Shop)
 	line("  API         %s", r.Docs)
 	line("  Providers   %s   (a stand-in for Stripe, PayPal and Flutterwave: no real money)", r.Provider)
+	line("  Mailbox     %s   (all mail that the shop sends, whoever it is to)", r.Mailbox)
 	line("  Operator's  %s/metrics, %s/readyz", r.Admin, r.Admin)
 	line("  Logs        %s\n", r.Logs)
 	for _, a := range r.Accounts {

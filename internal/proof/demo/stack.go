@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -150,6 +151,10 @@ func (s *Stack) startTwin(ctx context.Context, o Options, at ports) (err error) 
 }
 
 func (s *Stack) startServer(ctx context.Context, o Options, at ports, extra []string) (err error) {
+	mailHost, mailPort, err := s.Twin.MailServer(ctx)
+	if err != nil {
+		return err
+	}
 	args := append([]string{
 		"serve", "--database-url", s.Database, "--data-dir", o.Dir, "--listen", at.server, "--admin-listen", at.admin,
 		"--stripe-secret-key", twin.DefaultSecretKey, "--stripe-webhook-secrets", webhookSecret, "--stripe-url", s.Twin.Base,
@@ -157,6 +162,7 @@ func (s *Stack) startServer(ctx context.Context, o Options, at ports, extra []st
 		"--paypal-webhook-id", webhookID, "--paypal-url", s.Twin.Base + "/paypal", "--paypal-root-ca", s.rootCA(),
 		"--flutterwave-secret-key", twin.DefaultFlutterwaveKey, "--flutterwave-secret-hashes", secretHash,
 		"--flutterwave-url", s.Twin.Base + "/flutterwave",
+		"--smtp-host", mailHost, "--smtp-port", strconv.Itoa(mailPort), "--smtp-tls", "none", "--mail-from", "Proofroom <mail@localhost>",
 	}, extra...)
 	if s.server, err = start(o.Self, s.logs(), "serve", "serving", args...); err != nil {
 		return err
