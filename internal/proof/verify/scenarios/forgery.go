@@ -54,8 +54,12 @@ var w06 = verify.Scenario{
 				name string
 				run  func(context.Context, *verify.World) error
 			}{
-				{"", claimed}, {"usurped", usurped}, {"pending", deceivedPayPal}, {"claim", deceivedFlutterwave},
-				{"address", addresses}, {"certificate", func(ctx context.Context, w *verify.World) error { return certificates(ctx, w, line) }},
+				{"", claimed},
+				{"usurped", usurped},
+				{"pending", deceivedPayPal},
+				{"claim", deceivedFlutterwave},
+				{"address", addresses},
+				{"certificate", func(ctx context.Context, w *verify.World) error { return certificates(ctx, w, line) }},
 			} {
 				if w.Focus != "" && w.Focus != part.name && (part.name != "" || !strings.Contains(w.Focus, "/")) {
 					continue

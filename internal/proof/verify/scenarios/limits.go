@@ -43,7 +43,7 @@ var x01 = verify.Scenario{
 				if w.Focus != "" && w.Focus != d.name {
 					continue
 				}
-				if err := besieged(ctx, w, d); err != nil {
+				if err := besieged(ctx, w, d, 2); err != nil {
 					return fmt.Errorf("%s: %w", d.name, err)
 				}
 			}
@@ -103,7 +103,7 @@ func doors(ctx context.Context, w *verify.World) ([]door, error) {
 
 // besieged lets one address guess from all sides, and again when the window has
 // passed.
-func besieged(ctx context.Context, w *verify.World, d door) error {
+func besieged(ctx context.Context, w *verify.World, d door, sieges int) error {
 	who, err := w.Guest(ctx)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func besieged(ctx context.Context, w *verify.World, d door) error {
 	if err != nil {
 		return err
 	}
-	for siege := range 2 {
+	for siege := range sieges {
 		if siege > 0 {
 			if w.Focus != "" {
 				return nil
@@ -196,7 +196,7 @@ func closed(ctx context.Context, w *verify.World, line *verify.Line, cut *verify
 	}
 	w.Count(verify.FaultsFired, 1)
 	for _, d := range doors {
-		if err := besieged(ctx, w, d); err != nil {
+		if err := besieged(ctx, w, d, 1); err != nil {
 			return fmt.Errorf("after a crash, %s: %w", d.name, err)
 		}
 	}

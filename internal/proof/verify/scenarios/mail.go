@@ -43,7 +43,8 @@ var w12 = verify.Scenario{
 }
 
 // heldSender makes one instance the only one, and holds it with a message that it
-// has sent and not recorded. Then another one joins it.
+// has sent and not recorded. Then another one joins it, whose clock says that
+// every lease is over.
 func heldSender(ctx context.Context, w *verify.World, name string) (*verify.Barrier, string, error) {
 	hold, err := w.NewBarrier(ctx)
 	if err != nil {
@@ -62,12 +63,11 @@ func heldSender(ctx context.Context, w *verify.World, name string) (*verify.Barr
 		return hold, "", errors.New("the fault did not fire")
 	}
 	w.Count(verify.FaultsFired, 1)
-	other, err := w.Start(ctx, name+"-other")
+	other, err := w.Launch(ctx, verify.Launch{Name: name + "-other", Env: []string{"PROOFROOM_CLOCK_OFFSET=10m"}})
 	if err != nil {
 		return hold, "", err
 	}
-	w.Instances = []*verify.Instance{sender, other}
-	w.Route(other, sender)
+	w.Instances = append(w.Instances, other) // which gets no webhooks: they are all too old for it
 	messageID, err := receiptOf(ctx, w, orderID)
 	return hold, messageID, err
 }
@@ -133,15 +133,26 @@ func sentByOne(ctx context.Context, w *verify.World, name string) error {
 		return err
 	}
 	hold.Open()
-	return ended(ctx, w, messageID)
+	return ended(ctx, w, name, messageID)
 }
 
-// ended waits for the end of a message, unless a guard is missing.
-func ended(ctx context.Context, w *verify.World, messageID string) error {
+// ended waits for the end of a message, unless a guard is missing, and puts an
+// instance with the right time in the place of the other one.
+func ended(ctx context.Context, w *verify.World, name, messageID string) error {
 	if w.Focus != "" {
 		return nil
 	}
-	return messageIs(ctx, w, messageID, "sent")
+	if err := messageIs(ctx, w, messageID, "sent"); err != nil {
+		return err
+	}
+	fresh, err := w.Start(ctx, name+"-fresh")
+	if err != nil {
+		return err
+	}
+	w.Instances[1].Kill()
+	w.Instances[1] = fresh
+	w.Route(w.Instances...)
+	return nil
 }
 
 // lateWord has the mail server put a message off, and the instance that it told
@@ -167,7 +178,7 @@ func lateWord(ctx context.Context, w *verify.World, name string) error {
 	}
 	w.Span(messageID, taken, time.Now()) // the other one's send
 	hold.Open()
-	w.Span(messageID, held, time.Now()) // and the first one's, around it
+	w.Span(messageID, held, time.Now())    // and the first one's, around it
 	verify.Wait(ctx, 200*time.Millisecond) // for its word
 	if err := w.Advance(ctx, time.Minute); err != nil {
 		return err
@@ -175,7 +186,7 @@ func lateWord(ctx context.Context, w *verify.World, name string) error {
 	if err := noMore(ctx, w, messageID, 1, "an instance that had lost it said that it was not sent"); err != nil {
 		return err
 	}
-	return ended(ctx, w, messageID)
+	return ended(ctx, w, name, messageID)
 }
 
 // repliesLost has the mail server take a message again and again, and its reply

@@ -49,6 +49,14 @@ var doorSets = []verify.CutSet{
 		Name: "a link works once", By: []string{"W12"}, Breaks: []string{verify.CheckLinks}, Focus: "link",
 		Members: []string{"account.link_once"},
 	},
+	{
+		Name: "no answer while nothing can be stored", By: []string{"W05"}, Breaks: []string{verify.CheckAcknowledged}, Focus: "database",
+		Members: []string{"inbox.durable"},
+	},
+	{
+		Name: "an event ends with its effect, or neither does", By: []string{"W05"}, Breaks: []string{verify.CheckKnown}, Focus: "commit",
+		Members: []string{"inbox.end_in_effect"},
+	},
 	keySet("one attempt for one page", "uq_attempt_ref"),
 	keySet("one row for one payment", "uq_payment"),
 	keySet("one row for one refund", "uq_refund"),
