@@ -34,7 +34,7 @@ func (s *Server) chores() []chore {
 			_, err := ratelimit.Purge(ctx, s.pool, 10_000)
 			return err
 		}},
-		{time.Hour, "a provider was not asked about disputes", s.Asker.Disputes},
+		{10 * time.Minute, "a provider was not asked about disputes", s.Asker.Disputes},
 	}
 }
 

@@ -24,6 +24,9 @@ const (
 	// order would else be given up.
 	longestWay = 30 * 24 * time.Hour
 	wayEvery   = 24 * time.Hour
+	// Most money arrives within the first hour, and is asked about at least so often then.
+	firstHour  = time.Hour
+	firstEvery = 10 * time.Minute
 )
 
 // Watch looks after open orders until ctx ends: it finds the page of an order
@@ -68,7 +71,7 @@ func (s *Service) look(ctx context.Context, d order.Due) error {
 		return err
 	}
 	if !f.Order.State.Open() {
-		return s.linger(ctx, f, clocks)
+		return s.linger(ctx, f, clocks, d.Checks)
 	}
 	a := newest(f)
 	now := clocks[a.ID]
@@ -78,7 +81,7 @@ func (s *Service) look(ctx context.Context, d order.Due) error {
 	case f.Order.State == order.Created:
 		return s.sweep(ctx, f)
 	case underWay(f):
-		return s.await(ctx, f, now.Age)
+		return s.await(ctx, f, now.Age, d.Checks)
 	case now.Over || now.Age > s.cfg.GiveUp:
 		return s.closeOrder(ctx, f)
 	}
@@ -130,10 +133,14 @@ func underWay(f *order.Facts) bool {
 }
 
 // await looks after money that is on its way, which never expires: it is asked
-// about daily once its page is long over, and after a month a person decides.
-func (s *Service) await(ctx context.Context, f *order.Facts, age time.Duration) error {
+// about often in its first hour, daily once its page is long over, and after a
+// month a person decides. checks is how often the order was looked after.
+func (s *Service) await(ctx context.Context, f *order.Facts, age time.Duration, checks int) error {
 	err := s.ask(ctx, f, nil, "poll")
-	if age <= s.cfg.GiveUp {
+	switch wait := s.cfg.Waits[min(checks, len(s.cfg.Waits))-1]; {
+	case age <= firstHour && wait > firstEvery:
+		return errors.Join(err, s.orders.PutOff(ctx, s.pool, f.Order.ID, firstEvery))
+	case age <= s.cfg.GiveUp:
 		return err
 	}
 	if age <= longestWay {
@@ -183,9 +190,9 @@ func (s *Service) ask(ctx context.Context, f *order.Facts, clocks map[uuid.UUID]
 
 // linger looks after an order that is settled, for as long as money is on its way
 // or may still come to a page of it that was closed. What comes is late money or surplus.
-func (s *Service) linger(ctx context.Context, f *order.Facts, clocks map[uuid.UUID]order.Clock) error {
+func (s *Service) linger(ctx context.Context, f *order.Facts, clocks map[uuid.UUID]order.Clock, checks int) error {
 	if underWay(f) {
-		return s.await(ctx, f, clocks[newest(f).ID].Age)
+		return s.await(ctx, f, clocks[newest(f).ID].Age, checks)
 	}
 	for _, c := range clocks {
 		if c.Lingers {

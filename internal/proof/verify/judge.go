@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -65,6 +66,7 @@ func (w *World) judge(ctx context.Context) ([]Finding, []InvariantResult, error)
 		return out, found, fmt.Errorf("judge the world: %w", err)
 	}
 	j.money()
+	j.taken()
 	j.refunds()
 	j.pages()
 	j.events()
@@ -82,6 +84,7 @@ type court struct {
 
 	// The provider's side.
 	paid       []twin.PaymentTotals
+	made       []twin.EventView
 	hosted     []twin.PageView
 	given      []twin.RefundView
 	deliveries []twin.DeliveryView
@@ -96,6 +99,7 @@ type court struct {
 	books    map[uuid.UUID]int64 // what the providers hold for an order, before their fees
 	attempts map[string]dbAttempt
 	inbox    map[string][]dbEvent // by provider and event
+	dead     map[string]bool      // what an operator has to look at, by provider and object
 	messages []dbMessage
 }
 
@@ -116,6 +120,7 @@ type dbOrder struct {
 	Granted  int
 	Photos   []uuid.UUID
 	Whole    bool
+	Over     *time.Time // when it ended without its money
 }
 
 type dbPayment struct {
@@ -137,6 +142,7 @@ type dbAttempt struct {
 	ID      uuid.UUID
 	OrderID uuid.UUID
 	Status  string
+	Until   *time.Time // how long its page may be paid
 }
 
 type dbEvent struct {
@@ -186,7 +192,8 @@ func (c *court) load(ctx context.Context) (err error) {
 		       coalesce((SELECT value FROM decisions d WHERE d.order_id = o.id AND d.subject = 'late'), '') AS late,
 		       (SELECT count(*) FROM entitlements e WHERE e.order_id = o.id AND e.revoked_at IS NULL)::int AS granted,
 		       ARRAY(SELECT l.photo_id FROM order_lines l WHERE l.order_id = o.id AND l.photo_id IS NOT NULL) AS photos,
-		       EXISTS (SELECT FROM order_lines l WHERE l.order_id = o.id AND l.photo_id IS NULL) AS whole
+		       EXISTS (SELECT FROM order_lines l WHERE l.order_id = o.id AND l.photo_id IS NULL) AS whole,
+		       (SELECT min(h.created_at) FROM order_history h WHERE h.order_id = o.id AND h.state IN ('expired', 'canceled')) AS over
 		FROM orders o`)
 	if err != nil {
 		return err
@@ -227,7 +234,7 @@ func (c *court) load(ctx context.Context) (err error) {
 		c.books[h.OrderID] = h.Amount
 	}
 	c.attempts = map[string]dbAttempt{}
-	attempts, err := rows[dbAttempt](ctx, c.w, `SELECT id, order_id, status FROM attempts`)
+	attempts, err := rows[dbAttempt](ctx, c.w, `SELECT id, order_id, status, expires_at AS until FROM attempts`)
 	if err != nil {
 		return err
 	}
@@ -243,6 +250,9 @@ func (c *court) load(ctx context.Context) (err error) {
 	for _, e := range events {
 		c.inbox[key(e.Provider, e.EventID)] = append(c.inbox[key(e.Provider, e.EventID)], e)
 	}
+	if err := c.loadDead(ctx); err != nil {
+		return err
+	}
 	return c.loadEvents(ctx)
 }
 
@@ -250,6 +260,7 @@ func (c *court) load(ctx context.Context) (err error) {
 // nothing to compare.
 func (c *court) loadEvents(ctx context.Context) error {
 	made, err := c.w.Twin.Events(ctx, twin.EventFilter{})
+	c.made = made
 	if err != nil {
 		return err
 	}
@@ -306,6 +317,9 @@ func (c *court) money() {
 		charged[key(p.Provider, p.Payment)] = p.Charged
 		orderID := c.attempts[p.AttemptID].OrderID
 		o, known := c.orders[orderID]
+		if !known && c.deadLetter(p) {
+			continue
+		}
 		if !known {
 			c.find(CheckKnown, "%s took %d for attempt %q, which is of no order", p.Provider, p.Charged, p.AttemptID)
 			continue

@@ -81,6 +81,7 @@ type World struct {
 	unproven  map[string]bool // bodies of forgeries that no signature tells from genuine ones
 	seen      []Finding       // what clients saw that must not be
 	original  [32]byte        // hash of the originals
+	raced     map[uuid.UUID]bool
 }
 
 // worldConfig says which world to make.

@@ -39,6 +39,11 @@ var c03 = verify.Scenario{
 					return fmt.Errorf("%s: %w", part.name, err)
 				}
 			}
+			if w.Focus == "" {
+				if err := acrossTabs(ctx, w, hold, racers, w.Rand.IntN(len(verify.Providers))); err != nil {
+					return fmt.Errorf("across providers: %w", err)
+				}
+			}
 			if w.Focus == "" || w.Focus == "again" {
 				if err := paidAgain(ctx, w, hold, racers); err != nil {
 					return fmt.Errorf("paid again: %w", err)

@@ -210,37 +210,3 @@ func together(ctx context.Context, w *verify.World, orderID uuid.UUID, session s
 	}
 	return errors.Join(errs...)
 }
-
-// Less money than the price, or other money, buys nothing and waits for a
-// person; more is kept up to the price and the rest goes back.
-var w09 = verify.Scenario{
-	ID: "W09", Title: "the provider took another amount", Severity: verify.Critical,
-	Rows: []string{"F2", "S1"}, Build: verify.Release, Needs: []string{verify.FaultsFired},
-	Quick: 2, Full: 10,
-	Run: func(ctx context.Context, w *verify.World) error {
-		for range w.Rounds {
-			for _, tt := range []struct {
-				pay   twin.PayRequest
-				state string
-			}{
-				{twin.PayRequest{Amount: 100}, "review"},
-				{twin.PayRequest{Currency: "usd"}, "review"},
-				{twin.PayRequest{Amount: 700}, "paid"},
-			} {
-				_, orderID, err := w.NewOrder(ctx, 1)
-				if err != nil {
-					return err
-				}
-				if _, err := w.Pay(ctx, orderID, tt.pay); err != nil {
-					return err
-				}
-				w.Count(verify.FaultsFired, 1)
-				if err := w.Reaches(ctx, orderID, tt.state); err != nil {
-					return err
-				}
-			}
-			w.Count(verify.Rounds, 1)
-		}
-		return nil
-	},
-}
