@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"proofroom/internal/base/guard"
-_ "proofroom/internal/base/ratelimit" // these define the guards that cut sets name
+	_ "proofroom/internal/base/ratelimit" // these define the guards that cut sets name
 	_ "proofroom/internal/core/account"
 	_ "proofroom/internal/core/idempotency"
 	_ "proofroom/internal/core/outbox"
