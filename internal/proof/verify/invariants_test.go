@@ -146,7 +146,8 @@ func TestInvariantsGoRed(t *testing.T) {
 		`ALTER TABLE refunds DROP CONSTRAINT uq_refund, DROP CONSTRAINT uq_refund_of_request`,
 		`ALTER TABLE idempotency_keys DROP CONSTRAINT uq_idempotency_key`, `ALTER TABLE entitlements DROP CONSTRAINT entitlement_live`,
 		`DROP INDEX uq_entitlement_line, uq_entitlement_photo, uq_ledger_entry, uq_ledger_sale, uq_message, uq_refund_request_auto`,
-		`ALTER TABLE messages DROP CONSTRAINT uq_message_id`, `ALTER TABLE inbox DROP CONSTRAINT uq_inbox_event`,
+		`ALTER TABLE messages DROP CONSTRAINT uq_message_id`, `ALTER TABLE disputes DROP CONSTRAINT uq_dispute`,
+		`ALTER TABLE dispute_movements DROP CONSTRAINT uq_dispute_movement`, `ALTER TABLE inbox DROP CONSTRAINT uq_inbox_event`,
 	}
 	const where = ` WHERE id = '%s'`
 	tests := []struct {
@@ -201,6 +202,10 @@ func TestInvariantsGoRed(t *testing.T) {
 		  SELECT provider, account, 'dp_1', 'txn_1', order_id, payment_id, 'withdrawn', amount, currency, inbox_id FROM payments WHERE payment_id = 'pi_1'`},
 		{"disputed money that never moved", "I5", anEntry(nobody, "dispute:stripe:main:dp_9:money:txn_9", "dispute_withdrawn", order, fact, 500, `('clearing', 500), ('pending', -500)`)},
 		{"a fee not posted", "I5", `UPDATE payments SET fee = 29 WHERE payment_id = 'pi_1'`},
+		{"a dispute twice", "I5", `INSERT INTO disputes (provider, account, dispute_id, order_id, payment_id, status, outcome, amount, currency, seq, inbox_id)
+		  SELECT provider, account, 'dp_1', order_id, payment_id, 'warning', '', amount, currency, 1, inbox_id FROM payments, generate_series(1, 2) WHERE payment_id = 'pi_1'`},
+		{"a movement twice", "I5", `INSERT INTO dispute_movements (provider, account, dispute_id, movement_id, order_id, payment_id, status, amount, currency, inbox_id)
+		  SELECT provider, account, 'dp_1', 'txn_1', order_id, payment_id, 'withdrawn', amount, currency, inbox_id FROM payments, generate_series(1, 2) WHERE payment_id = 'pi_1'`},
 		{"a row left behind", "I5", `UPDATE inbox SET state = 'received', done_at = NULL` + fmt.Sprintf(where, uid(fact))},
 		{"a payment not posted", "I5", `UPDATE ledger_entries SET key = 'surplus:other'` + fmt.Sprintf(where, uid(entry))},
 		{"a payment posted twice", "I5", anEntry(nobody, "sale:stripe:main:pi_1", "sale", order, fact, 500, `('clearing', 500), ('pending', -500)`)},
@@ -217,6 +222,8 @@ func TestInvariantsGoRed(t *testing.T) {
 		{"an order never swept", "I9", `UPDATE orders SET state = 'created', created_at = now() - interval '11 minutes'` + fmt.Sprintf(where, uid(order))},
 		{"a page never closed", "I9", `UPDATE attempts SET expires_at = now() - interval '25 hours'; UPDATE orders SET state = 'awaiting_payment'` + fmt.Sprintf(where, uid(order))},
 		{"money on its way for ever", "I9", `UPDATE attempts SET status = 'processing'; UPDATE orders SET state = 'awaiting_payment', created_at = now() - interval '31 days'` + fmt.Sprintf(where, uid(order))},
+		{"agreed to and never taken", "I9", `DELETE FROM payments WHERE payment_id = 'pi_1'; UPDATE orders SET state = 'awaiting_payment'` + fmt.Sprintf(where, uid(order)) +
+			`; UPDATE attempts SET status = 'approved', changed_at = now() - interval '26 hours'` + fmt.Sprintf(where, uid(attempt))},
 		{"a refund never sent", "I9", `UPDATE refund_requests SET state = 'requested', created_at = now() - interval '11 days'`},
 		{"a refund on its way for ever", "I9", `UPDATE refunds SET status = 'pending', created_at = now() - interval '12 days'`},
 		{"a photograph never developed", "I9", `UPDATE photos SET state = 'processing', width = 0, height = 0, queued_at = now() - interval '6 minutes'`},

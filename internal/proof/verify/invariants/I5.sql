@@ -50,6 +50,12 @@ WITH pay AS (
                            CASE m.status WHEN 'fee' THEN ':fee:' ELSE ':money:' END || m.movement_id) once
   WHERE (once.times <> 1 OR once.gross <> m.amount) AND NOT (m.status = 'reinstated' AND once.times = 0)
   UNION ALL
+  SELECT 'dispute twice ' || provider || ':' || account || ':' || dispute_id
+  FROM disputes GROUP BY provider, account, dispute_id HAVING count(*) > 1
+  UNION ALL
+  SELECT 'movement twice ' || provider || ':' || account || ':' || dispute_id || ':' || movement_id
+  FROM dispute_movements GROUP BY provider, account, dispute_id, movement_id HAVING count(*) > 1
+  UNION ALL
   SELECT 'entry of no movement ' || e.key FROM ledger_entries e
   WHERE e.kind IN ('dispute_withdrawn', 'dispute_reinstated', 'surplus_withdrawn', 'surplus_reinstated') AND NOT EXISTS (
     SELECT FROM dispute_movements m

@@ -7,6 +7,7 @@ WITH limits (state, longest, afterwards) AS (VALUES
   ('order created',          interval '10 minutes', 'swept after 2 minutes: the page is found with the same key and closed'),
   ('order awaiting_payment', interval '24 hours',   'counted from the end of its page: the poller closes it'),
   ('order processing',       interval '30 days',    'money on its way never expires; then an operator decides'),
+  ('attempt approved',       interval '25 hours',   'agreed to: its money is taken, or refused as it is not what was asked for, until its page is closed'),
   ('refund pending',         interval '11 days',    'on its way at the provider for 10 days: an operator decides'),
   ('refund asked',           interval '2 days',     'asked for and not answered for a day: an operator decides'),
   ('photo processing',       interval '5 minutes',  'development is asked for again'),
@@ -23,6 +24,11 @@ WITH limits (state, longest, afterwards) AS (VALUES
            THEN coalesce(max(a.expires_at), o.created_at) ELSE o.created_at END
   FROM orders o LEFT JOIN attempts a ON a.order_id = o.id
   GROUP BY o.id
+  UNION ALL
+  -- Who agreed and was refused, such as with a card that was declined, may agree again.
+  SELECT 'attempt approved', 'attempt ' || a.id, a.changed_at
+  FROM attempts a JOIN orders o ON o.id = a.order_id
+  WHERE a.status = 'approved' AND o.state = 'awaiting_payment' AND NOT EXISTS (SELECT FROM payments p WHERE p.attempt_id = a.id)
   UNION ALL
   -- What is in the hands of a person is waited for.
   SELECT CASE WHEN q.state = 'requested' AND o.state <> 'review' THEN 'refund asked' ELSE 'refund ended' END, 'refund request ' || q.id, q.created_at

@@ -266,6 +266,9 @@ var c05 = verify.Scenario{
 	Quick: 6, Full: 30,
 	Run: func(ctx context.Context, w *verify.World) error {
 		for round := range w.Rounds {
+			if w.Focus == "keyless" {
+				break
+			}
 			b, err := w.Guest(ctx)
 			if err != nil {
 				return err
@@ -292,6 +295,9 @@ var c05 = verify.Scenario{
 			return err
 		}
 		w.Count(verify.FaultsFired, counters.CutReplies)
-		return w.PayAll(ctx)
+		if err := w.PayAll(ctx); err != nil {
+			return err
+		}
+		return keyless(ctx, w)
 	},
 }

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -21,25 +22,33 @@ const (
 // Buyers download while an operator gives their money back: what is begun after
 // the operator's answer gets nothing, what was begun before ends within seconds.
 var w10 = verify.Scenario{
-	ID: "W10", Title: "refund against download", Severity: verify.Critical,
-	Rows: []string{"F2", "S2", "D2"}, Build: verify.Release, Needs: []string{verify.Requests, verify.Overlapping},
-	Quick: 3, Full: 15,
+	ID: "W10", Title: "refund and dispute against download, of one line and of bundles", Severity: verify.Critical,
+	Rows: []string{"F2", "S2", "D2"}, Build: verify.Proof, Needs: []string{verify.Requests, verify.Overlapping, verify.FaultsFired},
+	Quick: 2, Full: 15,
 	Run: func(ctx context.Context, w *verify.World) error {
 		if err := w.Originals(ctx, originalSize); err != nil {
 			return err
 		}
 		var slow sync.WaitGroup
-		var slowErr error
-		slow.Go(func() { slowErr = slowReader(ctx, w) })
+		errs := make([]error, 1+len(verify.Providers))
+		slow.Go(func() { errs[0] = slowReader(ctx, w) })
+		for n, p := range verify.Providers {
+			slow.Go(func() {
+				errs[1+n] = contested(ctx, w, p, []string{twin.DisputeWon, twin.DisputeLost}[(n+w.Rand.IntN(2))%2])
+			})
+		}
 		for range w.Rounds {
-			if err := refundDownload(ctx, w); err != nil {
+			if err := errors.Join(refundDownload(ctx, w), partByPart(ctx, w)); err != nil {
 				slow.Wait()
 				return err
 			}
 			w.Count(verify.Rounds, 1)
 		}
 		slow.Wait()
-		return slowErr
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		return bulkAndSingle(ctx, w)
 	},
 }
 

@@ -24,7 +24,8 @@ var w11 = verify.Scenario{
 				name string
 				run  func(context.Context, *verify.World) error
 			}{
-				{"request", killedAfterRequest}, {"twice", askedTwice}, {"sum", leftOver}, {"call", killedAfterCall}, {"news", refundNews},
+				{"request", killedAfterRequest}, {"twice", askedTwice}, {"sum", leftOver}, {"call", killedAfterCall},
+				{"lost", replyLost}, {"unnamed", unnamedRefund}, {"news", refundNews}, {"dispute", disputeNews},
 			} {
 				if w.Focus != "" && w.Focus != part.name {
 					continue

@@ -16,4 +16,30 @@ var moneySets = []verify.CutSet{
 		Name: "what is taken was shown", By: []string{"W09"}, Breaks: []string{verify.CheckTaken}, Focus: "shown",
 		Members: []string{"paypal.capture"},
 	},
+	{
+		Name: "one call for one page without keys", By: []string{"C05"}, Breaks: []string{verify.CheckPages}, Focus: "keyless",
+		Members: []string{"checkout.called"},
+	},
+	{
+		Name: "money goes back once without keys", By: []string{"W11"}, Breaks: []string{verify.CheckRefunds}, Focus: "lost",
+		Members: []string{"refund.sent"},
+	},
+	{
+		Name: "a refund that was asked for is looked for", By: []string{"W11"}, Breaks: []string{verify.CheckRefunds}, Focus: "lost",
+		Members: []string{"flutterwave.refund_once"},
+	},
+	{
+		Name: "a refund without a name is ours", By: []string{"W11"}, Breaks: []string{"I2: more asked back"}, Focus: "unnamed",
+		Members: []string{"order.refund_match"},
+	},
+	{
+		Name: "one dispute", By: []string{"W11"}, Breaks: []string{"I5: dispute twice", "I5: movement twice"}, Focus: "dispute",
+		Members: []string{"order.lock", "uq_dispute", "uq_dispute_movement", "uq_order_history"},
+	},
+	{
+		Name: "disputed money is posted once", By: []string{"W11"}, Breaks: []string{"I5: movement", verify.CheckBooks}, Focus: "dispute",
+		Members: []string{
+			"order.lock", "uq_dispute", "uq_dispute_movement", "uq_order_history", "ledger.wallet_lock", "uq_ledger_entry", "uq_ledger_dispute",
+		},
+	},
 }
