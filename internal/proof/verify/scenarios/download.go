@@ -29,6 +29,9 @@ var w10 = verify.Scenario{
 		if err := w.Originals(ctx, originalSize); err != nil {
 			return err
 		}
+		if w.Focus == "access" {
+			return refundDownload(ctx, w)
+		}
 		var slow sync.WaitGroup
 		errs := make([]error, 1+len(verify.Providers))
 		slow.Go(func() { errs[0] = slowReader(ctx, w) })

@@ -119,3 +119,50 @@ func disputeNews(ctx context.Context, w *verify.World) error {
 	w.Count(verify.FaultsFired, hold.Arrived())
 	return w.Reaches(ctx, d.order, "disputed")
 }
+
+// refundUndone lets two events of a refund that was begun at the provider and has
+// failed there be applied at once: both are the first that is heard of it.
+func refundUndone(ctx context.Context, w *verify.World) error {
+	d, err := newDeal(ctx, w, twin.Stripe, 1)
+	if err == nil {
+		err = d.settled(ctx, w, twin.PayRequest{})
+	}
+	if err == nil {
+		err = atRest(ctx, w)
+	}
+	if err != nil {
+		return err
+	}
+	racers, hold, err := raceAt(ctx, w, "inbox.before_apply")
+	if err != nil {
+		return err
+	}
+	defer hold.Open()
+	r, err := w.Dashboard(ctx, twin.RefundOrder{Payment: d.payment, Faults: []twin.Fault{twin.Silence}})
+	if err == nil {
+		_, err = w.Twin.MoveRefund(ctx, r.ID, "failed", twin.Silence)
+	}
+	var events []string
+	for _, kind := range []string{"charge.refunded", "refund.failed"} {
+		event, missing := w.EventOf(ctx, d.ref, kind)
+		events, err = append(events, event), errors.Join(err, missing)
+	}
+	if err == nil {
+		err = meet(ctx, w, hold, events, racers)
+	}
+	if err != nil {
+		return err
+	}
+	defer letGo(ctx, w, hold, len(racers))()
+	w.Count(verify.FaultsFired, hold.Arrived())
+	if err := w.Until(ctx, "the failed refund is known", func() (bool, error) {
+		n, err := w.Int(ctx, `SELECT count(*) FROM refunds WHERE refund_id = $1 AND status = 'failed'`, r.ID)
+		return n > 0, err
+	}); err != nil {
+		return err
+	}
+	if err := atRest(ctx, w); err != nil {
+		return err
+	}
+	return w.Reaches(ctx, d.order, "paid")
+}

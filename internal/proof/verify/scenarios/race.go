@@ -233,7 +233,7 @@ func atRest(ctx context.Context, w *verify.World) error {
 var c06 = verify.Scenario{
 	ID: "C06", Title: "browser, webhook and poller bring one payment at once", Severity: verify.Critical,
 	Rows: []string{"F1", "F2", "T1"}, Build: verify.Proof, Needs: []string{verify.Rounds, verify.FaultsFired, verify.Overlapping},
-	Quick: 30, Full: 200,
+	Quick: 16, Full: 200,
 	Run: func(ctx context.Context, w *verify.World) error {
 		_, hold, err := raceAt(ctx, w, "inbox.before_apply")
 		if err != nil {

@@ -25,7 +25,7 @@ var w11 = verify.Scenario{
 				run  func(context.Context, *verify.World) error
 			}{
 				{"request", killedAfterRequest}, {"twice", askedTwice}, {"sum", leftOver}, {"call", killedAfterCall},
-				{"lost", replyLost}, {"unnamed", unnamedRefund}, {"news", refundNews}, {"dispute", disputeNews},
+				{"lost", replyLost}, {"unnamed", unnamedRefund}, {"news", refundNews}, {"dispute", disputeNews}, {"undone", refundUndone},
 			} {
 				if w.Focus != "" && w.Focus != part.name {
 					continue

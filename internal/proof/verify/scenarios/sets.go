@@ -3,6 +3,7 @@ package scenarios
 import (
 	"slices"
 
+	"proofroom/internal/proof/twin"
 	"proofroom/internal/proof/verify"
 )
 
@@ -86,11 +87,11 @@ var spineSets = []verify.CutSet{
 		Members: []string{"settle.rank"},
 	},
 	{
-		Name: "the price is paid", By: []string{"W09"}, Breaks: []string{verify.CheckGrants},
+		Name: "the price is paid", By: []string{"W09"}, Breaks: []string{verify.CheckGrants}, Focus: twin.Stripe,
 		Members: []string{"settle.amount"},
 	},
 	{
-		Name: "originals are for their buyers", By: []string{"W10"}, Breaks: []string{verify.CheckAccess},
+		Name: "originals are for their buyers", By: []string{"W10"}, Breaks: []string{verify.CheckAccess}, Focus: "access",
 		Members: []string{"download.access"},
 	},
 	{

@@ -42,4 +42,8 @@ var moneySets = []verify.CutSet{
 			"order.lock", "uq_dispute", "uq_dispute_movement", "uq_order_history", "ledger.wallet_lock", "uq_ledger_entry", "uq_ledger_dispute",
 		},
 	},
+	{
+		Name: "a refund is taken back once", By: []string{"W11"}, Breaks: []string{"I5: refund", verify.CheckBooks}, Focus: "undone",
+		Members: []string{"order.lock", "uq_refund", "uq_order_history", "ledger.wallet_lock", "uq_ledger_entry", "uq_ledger_undoes"},
+	},
 }
