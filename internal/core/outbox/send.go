@@ -104,7 +104,6 @@ func (s Store) Waiting(ctx context.Context, q pg.DBTX) (int, error) {
 	return int(n), nil
 }
 
-
 // clip keeps what a stranger's server said short and printable.
 func clip(s string) string {
 	s = strings.Map(func(r rune) rune {

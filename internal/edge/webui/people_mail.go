@@ -60,6 +60,7 @@ func (u *ui) askMail(w http.ResponseWriter, r *http.Request, f mailForm) error {
 func (u *ui) askLinkPage(w http.ResponseWriter, r *http.Request) error {
 	return u.mailPage(w, r, u.signInLink())
 }
+
 func (u *ui) askLink(w http.ResponseWriter, r *http.Request) error {
 	return u.askMail(w, r, u.signInLink())
 }

@@ -23,8 +23,13 @@ var c09 = verify.Scenario{
 				name string
 				run  func(context.Context, *verify.World) error
 			}{
-				{"uncaptured", uncaptured}, {"captures", captures}, {"killed", killedCaptures}, {"closed", closedBeforeCapture},
-				{"raced", racedCapture}, {"past", pastCapture}, {"several", severalCharges},
+				{"uncaptured", uncaptured},
+				{"captures", captures},
+				{"killed", killedCaptures},
+				{"closed", closedBeforeCapture},
+				{"raced", racedCapture},
+				{"past", pastCapture},
+				{"several", severalCharges},
 			} {
 				if w.Focus != "" && w.Focus != part.name {
 					continue

@@ -24,8 +24,15 @@ var w11 = verify.Scenario{
 				name string
 				run  func(context.Context, *verify.World) error
 			}{
-				{"request", killedAfterRequest}, {"twice", askedTwice}, {"sum", leftOver}, {"call", killedAfterCall},
-				{"lost", replyLost}, {"unnamed", unnamedRefund}, {"news", refundNews}, {"dispute", disputeNews}, {"undone", refundUndone},
+				{"request", killedAfterRequest},
+				{"twice", askedTwice},
+				{"sum", leftOver},
+				{"call", killedAfterCall},
+				{"lost", replyLost},
+				{"unnamed", unnamedRefund},
+				{"news", refundNews},
+				{"dispute", disputeNews},
+				{"undone", refundUndone},
 			} {
 				if w.Focus != "" && w.Focus != part.name {
 					continue
