@@ -1,6 +1,7 @@
 package twin_test
 
 import (
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -338,4 +339,36 @@ func TestResetForgets(t *testing.T) {
 	w.pay(t, w.open(t).ID, payCard)
 	w.quiet(t)
 	require.Len(t, w.hook.kinds(), 8)
+}
+
+// A question is answered as it was before, or as another one was, and only as
+// often as that was ordered.
+func TestOldAndOtherAnswers(t *testing.T) {
+	t.Parallel()
+	const route = "GET /paypal/v2/checkout/orders/{id}"
+	s := sell(t)
+	one, other := s.openOrder(t, "attempt-1"), s.openOrder(t, "attempt-2")
+	look := func(id string) (string, string) {
+		status, o := s.call(t, http.MethodGet, "/v2/checkout/orders/"+id, "", nil)
+		require.Equal(t, http.StatusOK, status)
+		return o["id"].(string), o["status"].(string)
+	}
+	shoot := func(f twin.Fault) {
+		require.NoError(t, s.control.Shoot(t.Context(), twin.Shot{Route: route, Fault: f}))
+	}
+	shoot(twin.Stale)
+	id, before := look(one)
+	require.Equal(t, one, id, "there is no earlier answer")
+	s.approve(t, one, twin.PayRequest{})
+	shoot(twin.Stale)
+	_, status := look(one)
+	require.Equal(t, before, status)
+	_, status = look(one)
+	require.Equal(t, "APPROVED", status)
+	shoot(twin.MixedUp)
+	id, _ = look(other)
+	require.Equal(t, one, id)
+	id, _ = look(other)
+	require.Equal(t, other, id)
+	require.Error(t, s.control.SetFaults(t.Context(), twin.FaultSettings{Rates: twin.Rates{twin.Stale: 1}}), "chance has no part in it")
 }

@@ -110,6 +110,8 @@ const (
 	RateLimit       = host.RateLimit
 	LockTimeout     = host.LockTimeout
 	Slow            = host.Slow
+	Stale           = host.Stale
+	MixedUp         = host.MixedUp
 	PayExpired      = host.PayExpired
 	Decline         = host.Decline
 	RefundPending   = host.RefundPending

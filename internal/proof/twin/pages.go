@@ -53,7 +53,7 @@ func (t *Twin) showControlPage(w http.ResponseWriter, r *http.Request) {
 		if host.OfRequests(f) && f != Slow {
 			shots = append(shots, f)
 		}
-		if f != Slow {
+		if !host.OneShot(f) {
 			faults = append(faults, rated{f, state.Faults.Rates[f]})
 		}
 	}

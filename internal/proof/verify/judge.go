@@ -175,6 +175,10 @@ func (c *court) load(ctx context.Context) (err error) {
 	if c.deliveries, err = t.Deliveries(ctx, twin.DeliveryFilter{State: twin.DeliveryAcknowledged}); err != nil {
 		return err
 	}
+	// Before the mailbox: mails are sent meanwhile.
+	if c.messages, err = rows[dbMessage](ctx, c.w, `SELECT message_id, recipient, state FROM messages`); err != nil {
+		return err
+	}
 	mails, err := t.Mailbox().List(ctx, "")
 	if err != nil {
 		return err
@@ -182,9 +186,6 @@ func (c *court) load(ctx context.Context) (err error) {
 	c.mails = map[string]int{}
 	for _, m := range mails {
 		c.mails[m.MessageID]++
-	}
-	if c.messages, err = rows[dbMessage](ctx, c.w, `SELECT message_id, recipient, state FROM messages`); err != nil {
-		return err
 	}
 	c.orders = map[uuid.UUID]dbOrder{}
 	orders, err := rows[dbOrder](ctx, c.w, `

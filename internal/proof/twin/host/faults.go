@@ -30,6 +30,10 @@ const (
 	LockTimeout Fault = "lock_timeout"
 	// Slow: the request works for long before its effect. One-shot only.
 	Slow Fault = "slow"
+	// Stale: a question is answered as it was answered before. One-shot only.
+	Stale Fault = "stale"
+	// MixedUp: a question is answered as another one of its route was. One-shot only.
+	MixedUp Fault = "mixed_up"
 )
 
 // Faults of pages, payments and refunds.
@@ -64,7 +68,7 @@ const (
 
 // Faults lists every fault.
 var Faults = []Fault{
-	CutReply, ErrorAfter, ErrorBefore, ForgetKey, RateLimit, LockTimeout, Slow,
+	CutReply, ErrorAfter, ErrorBefore, ForgetKey, RateLimit, LockTimeout, Slow, Stale, MixedUp,
 	PayExpired, Decline, RefundPending, CapturePending, CaptureDeclined, CaptureDenied,
 	Duplicate, Reorder, DelayEvent, Drop, Silence,
 }
@@ -77,7 +81,7 @@ func (r Rates) check() error {
 		if !slices.Contains(Faults, f) {
 			return fmt.Errorf("there is no fault %q; there are %v", f, Faults)
 		}
-		if f == Slow {
+		if OneShot(f) {
 			return fmt.Errorf("the fault %q can be ordered for single requests only", f)
 		}
 		if math.IsNaN(rate) || rate < 0 || rate > 1 {
@@ -128,8 +132,8 @@ func (f *faults) draw(fault Fault, what string) float64 {
 
 // ordered is what one request has to suffer.
 type ordered struct {
-	cut, after, before, forget, limited, locked bool
-	slow                                        time.Duration
+	cut, after, before, forget, limited, locked, stale, mixed bool
+	slow                                                      time.Duration
 }
 
 // take uses up the shots for one request of a route.
@@ -177,6 +181,10 @@ func (o *ordered) set(fault Fault, slow time.Duration) {
 		o.locked = true
 	case Slow:
 		o.slow = max(o.slow, slow)
+	case Stale:
+		o.stale = true
+	case MixedUp:
+		o.mixed = true
 	default: // no fault of requests
 	}
 }
@@ -221,7 +229,7 @@ func (h *Host) Shoot(s Shot) error {
 
 func checkShot(s *Shot) error {
 	if s.Route == "" || !OfRequests(s.Fault) || s.Times < 0 || s.Skip < 0 || s.Millis < 0 {
-		return BadRequest("a shot needs a route or * and one of cut_reply, error_after, error_before, forget_key, rate_limit, lock_timeout, slow")
+		return BadRequest("a shot needs a route or * and one of cut_reply, error_after, error_before, forget_key, rate_limit, lock_timeout, slow, stale, mixed_up")
 	}
 	s.Times = max(s.Times, 1)
 	return nil
@@ -239,5 +247,8 @@ func CheckEventFaults(forced []Fault) error {
 
 // OfRequests reports whether a fault is one of answers to requests.
 func OfRequests(f Fault) bool {
-	return slices.Contains([]Fault{CutReply, ErrorAfter, ErrorBefore, ForgetKey, RateLimit, LockTimeout, Slow}, f)
+	return slices.Contains([]Fault{CutReply, ErrorAfter, ErrorBefore, ForgetKey, RateLimit, LockTimeout, Slow, Stale, MixedUp}, f)
 }
+
+// OneShot reports whether a fault is ordered for single requests only.
+func OneShot(f Fault) bool { return f == Slow || f == Stale || f == MixedUp }

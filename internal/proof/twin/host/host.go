@@ -142,7 +142,8 @@ type state struct {
 
 	ledger   []Entry
 	faults   faults
-	executed map[string]int // changing requests by route, for fault decisions
+	executed map[string]int   // changing requests by route, for fault decisions
+	told     map[string]*told // what was answered, by route, for faults
 	counters Counters
 }
 
@@ -153,6 +154,7 @@ func newState(cfg Config) state {
 		kick:      make(chan struct{}),
 		faults:    newFaults(cfg.Seed, cfg.Rates),
 		executed:  map[string]int{},
+		told:      map[string]*told{},
 		counters:  Counters{Requests: map[string]int{}, Answers: map[string]int{}},
 	}
 }

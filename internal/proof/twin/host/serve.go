@@ -101,6 +101,31 @@ func (h *Host) answer(c *Call, s Speaker, op Operation) (Answer, bool) {
 	return h.execute(c, s, op, o)
 }
 
+// told is what the questions of a route were answered: each its latest answer. The
+// lock is held.
+type told struct {
+	answers      map[string]Answer
+	latest, last string // the two latest questions that differ
+}
+
+// answer is a, or an earlier answer where a fault wants one and there is one.
+func (t *told) answer(question string, a Answer, o ordered) Answer {
+	if t.latest != question {
+		t.latest, t.last = question, t.latest
+	}
+	before, known := t.answers[question]
+	others, there := t.answers[t.last]
+	switch {
+	case o.stale && known:
+		return before
+	case o.mixed && there:
+		return others
+	case a.Status < http.StatusBadRequest:
+		t.answers[question] = a
+	}
+	return a
+}
+
 // refusal is the fault that ends a request before it has begun.
 func (o ordered) refusal() (Fault, bool) {
 	switch {
@@ -135,6 +160,12 @@ func (h *Host) execute(c *Call, s Speaker, op Operation, o ordered) (Answer, boo
 	}
 	h.due()
 	a := op.Do(c)
+	if !op.Changes {
+		if h.told[op.Route] == nil {
+			h.told[op.Route] = &told{answers: map[string]Answer{}}
+		}
+		a = h.told[op.Route].answer(c.Request.URL.RequestURI(), a, o)
+	}
 	if a.Status >= http.StatusBadRequest {
 		h.settle(c, s, a, a.Keep)
 		return a, false

@@ -57,7 +57,7 @@ func lies(ctx context.Context, w *verify.World, provider string) error {
 		{twin.PayRequest{Currency: "USD"}, "review", 500},
 		{twin.PayRequest{Amount: 700}, "paid", 500},
 	} {
-		d, err := newDeal(ctx, w, provider, 1)
+		d, err := newDeal(ctx, w, provider)
 		if err == nil {
 			err = d.pay(ctx, w, tt.pay)
 		}
@@ -83,7 +83,7 @@ func lies(ctx context.Context, w *verify.World, provider string) error {
 // shownLies changes what PayPal's payers agree to: nothing of it is captured.
 func shownLies(ctx context.Context, w *verify.World) error {
 	for _, pay := range []twin.PayRequest{{Amount: 100, Shown: true}, {Currency: "USD", Shown: true}} {
-		d, err := newDeal(ctx, w, twin.PayPal, 1)
+		d, err := newDeal(ctx, w, twin.PayPal)
 		if err == nil {
 			err = d.pay(ctx, w, pay)
 		}
@@ -115,11 +115,11 @@ func shownLies(ctx context.Context, w *verify.World) error {
 func someoneElses(ctx context.Context, w *verify.World) error {
 	var strays []deal
 	for _, p := range []string{twin.PayPal, twin.Flutterwave} {
-		one, err := newDeal(ctx, w, p, 1)
+		one, err := newDeal(ctx, w, p)
 		if err != nil {
 			return err
 		}
-		other, err := newDeal(ctx, w, p, 1)
+		other, err := newDeal(ctx, w, p)
 		if err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func someoneElses(ctx context.Context, w *verify.World) error {
 		if err := w.Reaches(ctx, other.order, "paid"); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}
-		stray, err := newDeal(ctx, w, p, 1)
+		stray, err := newDeal(ctx, w, p)
 		if err == nil {
 			err = stray.pay(ctx, w, twin.PayRequest{AttemptID: id.New().String()})
 		}

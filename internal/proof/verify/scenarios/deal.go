@@ -47,13 +47,13 @@ func strike(ctx context.Context, w *verify.World, b verify.Buyer, cart verify.Ca
 	return d, err
 }
 
-// strangers strike a deal each, over a cart of n photographs.
-func newDeal(ctx context.Context, w *verify.World, provider string, n int) (deal, error) {
+// newDeal is that of a new buyer over one photograph.
+func newDeal(ctx context.Context, w *verify.World, provider string) (deal, error) {
 	b, err := w.Guest(ctx)
 	if err != nil {
 		return deal{}, err
 	}
-	return strike(ctx, w, b, w.Cart(n), provider)
+	return strike(ctx, w, b, w.Cart(1), provider)
 }
 
 // pay pays a deal's page. At PayPal it is only agreed to then.
@@ -64,8 +64,8 @@ func (d *deal) pay(ctx context.Context, w *verify.World, r twin.PayRequest) erro
 }
 
 // settled pays a deal and waits until the order is paid.
-func (d *deal) settled(ctx context.Context, w *verify.World, r twin.PayRequest) error {
-	if err := d.pay(ctx, w, r); err != nil {
+func (d *deal) settled(ctx context.Context, w *verify.World) error {
+	if err := d.pay(ctx, w, twin.PayRequest{}); err != nil {
 		return err
 	}
 	if err := w.Reaches(ctx, d.order, "paid"); err != nil {

@@ -32,5 +32,5 @@ func keyless(ctx context.Context, w *verify.World) error {
 	if err != nil {
 		return err
 	}
-	return other.settled(ctx, w, twin.PayRequest{})
+	return other.settled(ctx, w)
 }

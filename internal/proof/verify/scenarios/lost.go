@@ -131,7 +131,7 @@ func lostPayments(ctx context.Context, w *verify.World) error {
 	var slow, hesitant []deal
 	for n := range w.Rounds {
 		for _, p := range verify.Providers {
-			d, err := newDeal(ctx, w, p, 1)
+			d, err := newDeal(ctx, w, p)
 			if err != nil {
 				return err
 			}
@@ -237,7 +237,7 @@ func lostRefunds(ctx context.Context, w *verify.World) error {
 	var sold []deal
 	for _, p := range verify.Providers {
 		for range 2 {
-			d, err := newDeal(ctx, w, p, 1)
+			d, err := newDeal(ctx, w, p)
 			if err == nil {
 				err = d.pay(ctx, w, twin.PayRequest{})
 			}
@@ -299,9 +299,9 @@ func lostRefunds(ctx context.Context, w *verify.World) error {
 // lostDisputes opens a chargeback at Flutterwave, which need not tell: it is asked
 // every ten minutes by each instance, and soon after its start.
 func lostDisputes(ctx context.Context, w *verify.World) error {
-	d, err := newDeal(ctx, w, twin.Flutterwave, 1)
+	d, err := newDeal(ctx, w, twin.Flutterwave)
 	if err == nil {
-		err = d.settled(ctx, w, twin.PayRequest{})
+		err = d.settled(ctx, w)
 	}
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ const refundWave = "POST /flutterwave/v3/transactions/{id}/refund"
 // again to whoever asks again, and whose refunds carry no name of ours.
 func replyLost(ctx context.Context, w *verify.World) error {
 	// Paid with so much that there is more to give, and nobody is told of anything.
-	d, err := newDeal(ctx, w, twin.Flutterwave, 1)
+	d, err := newDeal(ctx, w, twin.Flutterwave)
 	if err == nil {
 		err = w.Twin.SetFaults(ctx, twin.FaultSettings{
 			Rates: twin.Rates{twin.Drop: 1}, Shots: []twin.Shot{{Route: refundWave, Fault: twin.CutReply}},
@@ -58,9 +58,9 @@ func replyLost(ctx context.Context, w *verify.World) error {
 // unnamedRefund is the same without anything left over: a refund that is not
 // recognised as ours counts twice.
 func unnamedRefund(ctx context.Context, w *verify.World) error {
-	d, err := newDeal(ctx, w, twin.Flutterwave, 1)
+	d, err := newDeal(ctx, w, twin.Flutterwave)
 	if err == nil {
-		err = d.settled(ctx, w, twin.PayRequest{})
+		err = d.settled(ctx, w)
 	}
 	if err == nil {
 		err = w.Twin.Shoot(ctx, twin.Shot{Route: refundWave, Fault: twin.CutReply})
@@ -93,9 +93,9 @@ func answered(ctx context.Context, w *verify.World, d *deal) error {
 // disputeNews lets two events of one dispute be applied at once. Each leads to
 // all that there is to know about it.
 func disputeNews(ctx context.Context, w *verify.World) error {
-	d, err := newDeal(ctx, w, twin.Stripe, 1)
+	d, err := newDeal(ctx, w, twin.Stripe)
 	if err == nil {
-		err = d.settled(ctx, w, twin.PayRequest{})
+		err = d.settled(ctx, w)
 	}
 	if err == nil {
 		err = atRest(ctx, w)
@@ -103,7 +103,7 @@ func disputeNews(ctx context.Context, w *verify.World) error {
 	if err != nil {
 		return err
 	}
-	racers, hold, err := raceAt(ctx, w, "inbox.before_apply")
+	racers, hold, err := raceAt(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -123,9 +123,9 @@ func disputeNews(ctx context.Context, w *verify.World) error {
 // refundUndone lets two events of a refund that was begun at the provider and has
 // failed there be applied at once: both are the first that is heard of it.
 func refundUndone(ctx context.Context, w *verify.World) error {
-	d, err := newDeal(ctx, w, twin.Stripe, 1)
+	d, err := newDeal(ctx, w, twin.Stripe)
 	if err == nil {
-		err = d.settled(ctx, w, twin.PayRequest{})
+		err = d.settled(ctx, w)
 	}
 	if err == nil {
 		err = atRest(ctx, w)
@@ -133,7 +133,7 @@ func refundUndone(ctx context.Context, w *verify.World) error {
 	if err != nil {
 		return err
 	}
-	racers, hold, err := raceAt(ctx, w, "inbox.before_apply")
+	racers, hold, err := raceAt(ctx, w)
 	if err != nil {
 		return err
 	}

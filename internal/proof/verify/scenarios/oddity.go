@@ -30,6 +30,8 @@ var c09 = verify.Scenario{
 				{"raced", racedCapture},
 				{"past", pastCapture},
 				{"several", severalCharges},
+				{"behind", behind},
+				{"mixed", mixedUp},
 			} {
 				if w.Focus != "" && w.Focus != part.name {
 					continue
@@ -46,7 +48,7 @@ var c09 = verify.Scenario{
 
 // uncaptured: the payer has agreed, and nobody tells us.
 func uncaptured(ctx context.Context, w *verify.World) error {
-	d, err := newDeal(ctx, w, twin.PayPal, 1)
+	d, err := newDeal(ctx, w, twin.PayPal)
 	if err == nil {
 		err = d.pay(ctx, w, silent)
 	}
@@ -91,7 +93,7 @@ func captures(ctx context.Context, w *verify.World) error {
 			return d.pay(ctx, w, twin.PayRequest{})
 		}, paid: true},
 	} {
-		d, err := newDeal(ctx, w, twin.PayPal, 1)
+		d, err := newDeal(ctx, w, twin.PayPal)
 		if err == nil {
 			err = d.pay(ctx, w, twin.PayRequest{Method: tt.method})
 		}
@@ -147,7 +149,7 @@ func alone(ctx context.Context, w *verify.World, orders ...string) (*verify.Inst
 // killedCaptures dies before and after the call that takes the money.
 func killedCaptures(ctx context.Context, w *verify.World) error {
 	for _, point := range []string{"capture.after_check", "capture.after_call"} {
-		d, err := newDeal(ctx, w, twin.PayPal, 1)
+		d, err := newDeal(ctx, w, twin.PayPal)
 		if err != nil {
 			return err
 		}
@@ -197,7 +199,7 @@ const capturePage = "POST /paypal/v2/checkout/orders/{id}/capture"
 // closedBeforeCapture agrees, and the call that takes the money fails once. Before
 // it is made again the buyer goes on in another tab, and the page is closed.
 func closedBeforeCapture(ctx context.Context, w *verify.World) error {
-	d, err := newDeal(ctx, w, twin.PayPal, 1)
+	d, err := newDeal(ctx, w, twin.PayPal)
 	if err == nil {
 		err = w.Twin.Shoot(ctx, twin.Shot{Route: capturePage, Fault: twin.ErrorBefore})
 	}
@@ -238,7 +240,7 @@ func closedBeforeCapture(ctx context.Context, w *verify.World) error {
 	if err := d.pay(ctx, w, twin.PayRequest{Force: true}); err != nil {
 		return err
 	}
-	return other.settled(ctx, w, twin.PayRequest{})
+	return other.settled(ctx, w)
 }
 
 // heard waits until what the payer agreed to is known and done with.
@@ -257,7 +259,7 @@ func racedCapture(ctx context.Context, w *verify.World) error {
 		return err
 	}
 	defer hold.Open()
-	d, err := newDeal(ctx, w, twin.PayPal, 1)
+	d, err := newDeal(ctx, w, twin.PayPal)
 	if err != nil {
 		return err
 	}
@@ -303,7 +305,7 @@ func racedCapture(ctx context.Context, w *verify.World) error {
 // pastCapture agrees in time and is heard of too late: what was agreed to longer
 // ago than the page may be paid is never captured.
 func pastCapture(ctx context.Context, w *verify.World) error {
-	d, err := newDeal(ctx, w, twin.PayPal, 1)
+	d, err := newDeal(ctx, w, twin.PayPal)
 	if err != nil {
 		return err
 	}
@@ -349,7 +351,7 @@ func pastCapture(ctx context.Context, w *verify.World) error {
 // severalCharges are the answers of Flutterwave about one tx_ref: failed ones,
 // one that failed and is successful after all, and two successful ones.
 func severalCharges(ctx context.Context, w *verify.World) error {
-	d, err := newDeal(ctx, w, twin.Flutterwave, 1)
+	d, err := newDeal(ctx, w, twin.Flutterwave)
 	if err != nil {
 		return err
 	}
@@ -379,4 +381,53 @@ func severalCharges(ctx context.Context, w *verify.World) error {
 		return err
 	}
 	return w.Reaches(ctx, d.order, "paid")
+}
+
+const verifyWave = "GET /flutterwave/v3/transactions/{id}/verify"
+
+// behind is a provider that does not show yet what its own event says: a payment
+// that failed is successful after all, and the first look still finds it failed.
+func behind(ctx context.Context, w *verify.World) error {
+	d, err := newDeal(ctx, w, twin.Flutterwave)
+	if err == nil {
+		err = d.pay(ctx, w, twin.PayRequest{Method: twin.MethodDecline})
+	}
+	if err == nil {
+		err = d.failed(ctx, w)
+	}
+	if err == nil {
+		err = d.heard(ctx, w)
+	}
+	if err == nil {
+		err = w.Twin.Shoot(ctx, twin.Shot{Route: verifyWave, Fault: twin.Stale})
+	}
+	if err == nil {
+		_, err = w.Twin.MovePayment(ctx, d.payment, "successful")
+	}
+	if err != nil {
+		return err
+	}
+	w.Count(verify.FaultsFired, 1)
+	return w.Reaches(ctx, d.order, "paid")
+}
+
+// mixedUp is a provider that answers about another payment than it was asked about.
+func mixedUp(ctx context.Context, w *verify.World) error {
+	for n := range 2 {
+		d, err := newDeal(ctx, w, twin.Flutterwave)
+		if err == nil && n == 1 {
+			w.Count(verify.FaultsFired, 1)
+			err = w.Twin.Shoot(ctx, twin.Shot{Route: verifyWave, Fault: twin.MixedUp})
+		}
+		if err == nil {
+			err = d.settled(ctx, w)
+		}
+		if err == nil {
+			err = d.heard(ctx, w)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -170,7 +170,7 @@ func (t *told) tell(ctx context.Context, w *verify.World, place int) error {
 
 // lived makes everything of a story happen at the provider.
 func lived(ctx context.Context, w *verify.World, provider string) (told, error) {
-	d, err := newDeal(ctx, w, provider, 1)
+	d, err := newDeal(ctx, w, provider)
 	t := told{deal: d}
 	if err != nil {
 		return t, err
@@ -238,7 +238,7 @@ func (t *told) hear(ctx context.Context, w *verify.World) error {
 		kind, failed := strings.CutPrefix(kind, "failed ")
 		found := ""
 		for _, e := range events {
-			if e.Type == kind && !(failed && found != "") {
+			if e.Type == kind && (!failed || found == "") {
 				found = e.ID // the last one; of those that failed the first
 			}
 		}

@@ -103,9 +103,9 @@ func capturedEvents(ctx context.Context, w *verify.World) ([]captured, error) {
 	var kept []captured
 	for _, p := range verify.Providers {
 		for _, back := range []bool{false, true} {
-			d, err := newDeal(ctx, w, p, 1)
+			d, err := newDeal(ctx, w, p)
 			if err == nil {
-				err = d.settled(ctx, w, twin.PayRequest{})
+				err = d.settled(ctx, w)
 			}
 			if err != nil {
 				return nil, err

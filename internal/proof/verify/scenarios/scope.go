@@ -45,14 +45,14 @@ func partByPart(ctx context.Context, w *verify.World) error {
 	photos := w.Cart(4).Photos
 	single, err := strike(ctx, w, b, verify.Cart{Photos: photos[:1], Total: 500}, twin.PayPal)
 	if err == nil {
-		err = single.settled(ctx, w, twin.PayRequest{})
+		err = single.settled(ctx, w)
 	}
 	if err != nil {
 		return err
 	}
 	bulk, err := strike(ctx, w, b, verify.Cart{Photos: photos[1:], Total: 1200}, twin.Flutterwave)
 	if err == nil {
-		err = bulk.settled(ctx, w, twin.PayRequest{})
+		err = bulk.settled(ctx, w)
 	}
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func partByPart(ctx context.Context, w *verify.World) error {
 // bulkAndSingle has one photograph paid twice, alone and in a bundle. The news of
 // the single one is held while the bundle is asked back, and both are let go.
 func bulkAndSingle(ctx context.Context, w *verify.World) error {
-	racers, hold, err := raceAt(ctx, w, "inbox.before_apply")
+	racers, hold, err := raceAt(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func twiceOver(ctx context.Context, w *verify.World) (single, bulk deal, err err
 	if bulk, err = strike(ctx, w, b, verify.Cart{Photos: photos, Total: 1200}, twin.Stripe); err != nil {
 		return single, bulk, err
 	}
-	if err = bulk.settled(ctx, w, twin.PayRequest{}); err != nil {
+	if err = bulk.settled(ctx, w); err != nil {
 		return single, bulk, err
 	}
 	if err = atRest(ctx, w); err != nil {
@@ -162,9 +162,9 @@ func twiceOver(ctx context.Context, w *verify.World) (single, bulk deal, err err
 // contested freezes access while a payment is disputed, also of a download that
 // has begun; won, it comes back, and lost, it is gone.
 func contested(ctx context.Context, w *verify.World, provider, outcome string) error {
-	d, err := newDeal(ctx, w, provider, 1)
+	d, err := newDeal(ctx, w, provider)
 	if err == nil {
-		err = d.settled(ctx, w, twin.PayRequest{})
+		err = d.settled(ctx, w)
 	}
 	if err != nil {
 		return err

@@ -46,4 +46,12 @@ var moneySets = []verify.CutSet{
 		Name: "a refund is taken back once", By: []string{"W11"}, Breaks: []string{"I5: refund", verify.CheckBooks}, Focus: "undone",
 		Members: []string{"order.lock", "uq_refund", "uq_order_history", "ledger.wallet_lock", "uq_ledger_entry", "uq_ledger_undoes"},
 	},
+	{
+		Name: "an event is done when its object is as far", By: []string{"C09"}, Breaks: []string{verify.CheckKnown}, Focus: "behind",
+		Members: []string{"flutterwave.claim"},
+	},
+	{
+		Name: "an answer is about what was asked", By: []string{"C09"}, Breaks: []string{verify.CheckKnown}, Focus: "mixed",
+		Members: []string{"flutterwave.asked"},
+	},
 }
