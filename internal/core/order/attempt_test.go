@@ -28,7 +28,7 @@ func TestAttempt(t *testing.T) {
 		"approved and refused":    {payment.AttemptApproved, []string{payment.PaymentFailed}, true, false, true, AwaitingPayment},
 		"captured and pending":    {payment.AttemptApproved, []string{payment.PaymentPending}, false, true, false, AwaitingPayment},
 		"processing":              {payment.AttemptProcessing, nil, false, true, false, AwaitingPayment},
-		"processing, then failed": {payment.AttemptProcessing, []string{payment.PaymentFailed}, true, false, false, AwaitingPayment},
+		"processing, then failed": {payment.AttemptProcessing, []string{payment.PaymentFailed}, true, false, true, AwaitingPayment},
 		"two tries, one pending":  {payment.AttemptProcessing, []string{payment.PaymentFailed, payment.PaymentPending}, false, true, false, AwaitingPayment},
 		"failed":                  {payment.AttemptFailed, nil, false, false, false, Canceled},
 		"expired":                 {payment.AttemptExpired, nil, false, false, false, Expired},

@@ -203,14 +203,14 @@ func (f *Facts) DecideBy(subject, value string, cause Cause, d *Delta) {
 }
 
 // PayURL is the page on which the order can still be paid: empty when there is
-// none, or when it was filled in and the money is on its way. Who agreed and
-// whose money was refused may agree again there.
+// none, or when it was filled in and the money is on its way. Whose money was
+// refused, at once or after a while, may pay again there.
 func (f *Facts) PayURL() string {
 	if len(f.Attempts) == 0 {
 		return ""
 	}
 	a := &f.Attempts[len(f.Attempts)-1]
-	if a.Status == payment.AttemptOpen || a.Status == payment.AttemptApproved && f.failed(a) {
+	if a.Live() && !f.UnderWay(a) && (a.Status == payment.AttemptOpen || f.failed(a)) {
 		return a.URL
 	}
 	return ""
