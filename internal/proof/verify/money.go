@@ -33,6 +33,14 @@ func (w *World) RefundLines(ctx context.Context, i *Instance, orderID uuid.UUID,
 		map[string]any{"reason": "asked for it", "lines": lines})
 }
 
+// DueJobs makes jobs due that wait for their next try. Unlike AdvanceJobs it leaves
+// those alone that are under way, which else count as hanging.
+func (w *World) DueJobs(ctx context.Context) error {
+	_, err := w.DB.Exec(ctx, `UPDATE river_job SET state = 'available', scheduled_at = now() - interval '1 second'
+		WHERE state IN ('available', 'retryable', 'scheduled') AND scheduled_at > now()`)
+	return err
+}
+
 // Raced notes an order that was closed while its money was being taken: the call
 // was checked, and made before it ended, so that the judge does not mind.
 func (w *World) Raced(orderID uuid.UUID) {

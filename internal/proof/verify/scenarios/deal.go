@@ -146,7 +146,7 @@ func said(ctx context.Context, w *verify.World) error {
 // passTime lets time pass in steps until nothing waits any more.
 func passTime(ctx context.Context, w *verify.World, step time.Duration, steps int) error {
 	for range steps {
-		if err := errors.Join(w.Advance(ctx, step), w.AdvanceJobs(ctx, step)); err != nil {
+		if err := errors.Join(w.Advance(ctx, step), w.DueJobs(ctx)); err != nil {
 			return err
 		}
 		if err := said(ctx, w); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"proofroom/internal/proof/twin"
 	"proofroom/internal/proof/verify"
@@ -81,7 +80,7 @@ func unnamedRefund(ctx context.Context, w *verify.World) error {
 func answered(ctx context.Context, w *verify.World, d *deal) error {
 	w.Count(verify.FaultsFired, 1)
 	err := w.Until(ctx, "the refunds of order "+d.order.String()+" are answered", func() (bool, error) {
-		if err := w.AdvanceJobs(ctx, time.Hour); err != nil {
+		if err := w.DueJobs(ctx); err != nil {
 			return false, err
 		}
 		n, err := w.Int(ctx, `SELECT count(*) FILTER (WHERE state = 'answered') * 100 + count(*) FILTER (WHERE state <> 'answered') FROM refund_requests WHERE order_id = $1`, d.order)

@@ -180,6 +180,12 @@ func killedCaptures(ctx context.Context, w *verify.World) error {
 		if err := w.Reaches(ctx, d.order, "paid"); err != nil {
 			return fmt.Errorf("%s: %w", point, err)
 		}
+		if err := w.Until(ctx, "the dead process's job is done", func() (bool, error) {
+			n, err := w.Int(ctx, `SELECT count(*) FROM river_job WHERE finalized_at IS NULL`)
+			return n == 0, errors.Join(err, w.DueJobs(ctx))
+		}); err != nil {
+			return fmt.Errorf("%s: %w", point, err)
+		}
 		if err := once(ctx, w, &d); err != nil {
 			return err
 		}
@@ -223,7 +229,7 @@ func closedBeforeCapture(ctx context.Context, w *verify.World) error {
 	other, err := strike(ctx, w, d.buyer, d.cart, twin.Stripe)
 	if err == nil {
 		// The provider's times are whole seconds.
-		err = errors.Join(w.Advance(ctx, 2*time.Second), w.AdvanceJobs(ctx, 2*time.Hour))
+		err = errors.Join(w.Advance(ctx, 2*time.Second), w.DueJobs(ctx))
 	}
 	if err == nil {
 		err = d.heard(ctx, w)
