@@ -406,7 +406,10 @@ func (s Store) saveStates(ctx context.Context, tx pgx.Tx, changes []Change) erro
 	for _, c := range changes {
 		o, d := &c.Facts.Order, &c.Derived
 		review := d.Words()
-		if o.State == d.State && o.Review == review && o.Refunded == d.Refunded {
+		// An order may be disputed or in review before the payment that buys it is
+		// known, and stay so.
+		bought := d.Kept != nil && o.PaidAt == nil
+		if o.State == d.State && o.Review == review && o.Refunded == d.Refunded && !bought {
 			continue
 		}
 		if o.State != d.State {

@@ -253,6 +253,32 @@ func TestWarningIsNoDispute(t *testing.T) {
 	w.sound()
 }
 
+// An order may be disputed, or in review for other money, before the payment that
+// buys it is known: it is bought all the same, and stays what it is.
+func TestBoughtWhileDisputedOrInReview(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i, first := range []func(d deal) []news{
+		func(d deal) []news {
+			pending := payment.Observation{Kind: payment.KindPayment, PaymentID: d.pay(""), Status: payment.PaymentPending, Amount: d.order.Order.Gross}
+			return []news{d.fact(pending), d.disputed(1, payment.DisputeOpen, "")}
+		},
+		func(d deal) []news {
+			return []news{d.fact(payment.Observation{
+				Kind: payment.KindPayment, PaymentID: d.pay("-small"), Status: payment.PaymentSucceeded, Amount: 1,
+			})}
+		},
+	} {
+		d := w.sell("stripe", w.shop.Photos[i])
+		w.hear(first(d)...)
+		before := d.state()
+		w.hear(d.paid())
+		require.Equal(t, before, d.state())
+		require.NotNil(t, d.now().Order.PaidAt, "case %d", i)
+		w.sound()
+	}
+}
+
 // 6.2 b: an effect that fails takes all of its group back, its facts too.
 func TestFailedEffectLeavesNothing(t *testing.T) {
 	t.Parallel()
