@@ -224,6 +224,8 @@ func TestFailedRefundIsShown(t *testing.T) {
 	_, err = w.twin.MoveRefund(t.Context(), given[0].ID, "failed")
 	require.NoError(t, err)
 	w.until("the failure is known", func() bool { return w.count(`SELECT count(*) FROM refunds WHERE status = 'failed'`) == 1 })
+	none := w.call("POST", "/api/v1/orders/"+orderID+"/refunds", w.operator(), "none", map[string]any{"reason": "test", "lines": []string{}})
+	require.Equal(t, http.StatusUnprocessableEntity, none.status, "an empty selection is not all: %s", none.body)
 	require.Equal(t, http.StatusAccepted, w.call("POST", "/api/v1/orders/"+orderID+"/refunds", w.operator(), "back", map[string]any{"reason": "test"}).status)
 	w.until("the sale is back", func() bool { return w.count(`SELECT refunded FROM orders WHERE id = $1`, orderID) == 500 })
 	w.quiet()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -56,7 +57,7 @@ func (m HTTP) Wrap(next http.Handler) http.Handler {
 				status = http.StatusOK
 			}
 			route, took := pattern(routes, r), time.Since(start)
-			path := r.URL.Path
+			path := secretText.ReplaceAllString(r.URL.Path, "${1}_...")
 			if slices.Contains(routes.URLParams.Keys, "token") {
 				path = route
 			}
@@ -94,6 +95,10 @@ func pattern(routes *chi.Context, r *http.Request) string {
 	}
 	return "unmatched"
 }
+
+// secretText is how the secrets of links and sessions look: a short name and what
+// nobody can guess. A path that matched no route may hold one all the same.
+var secretText = regexp.MustCompile(`\b([a-z]{2,5})_[A-Za-z0-9_-]{16,}`)
 
 func plainPanic(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/problem+json")

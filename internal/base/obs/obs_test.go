@@ -197,6 +197,24 @@ func TestAccessLogAndHistogramNameTheRoute(t *testing.T) {
 	require.Equal(t, 3, testutil.CollectAndCount(metrics))
 }
 
+// A secret in a path that no route took is no less a secret.
+func TestSecretsInPathsAreNotLogged(t *testing.T) {
+	t.Parallel()
+	s, out, _ := server(t, nil)
+	const secret = "lnk_0123456789abcdefABCDEF"
+	for _, path := range []string{"/link/" + secret, "/link/" + secret + "/", "//link/" + secret, "/setup/set_0123456789abcdefABCDEF"} {
+		_, _, err := get(t, s.URL+path, "")
+		require.NoError(t, err)
+	}
+	s.Close()
+	got := out.parsed(t)
+	require.Len(t, got, 4)
+	for _, line := range got {
+		require.NotContains(t, line["path"], "0123456789")
+		require.Contains(t, line["path"], "_...")
+	}
+}
+
 func TestPanicBecomesAProblem(t *testing.T) {
 	t.Parallel()
 	s, out, _ := server(t, nil)

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"proofroom/internal/base/problem"
 	"proofroom/internal/edge"
 	"proofroom/internal/flow/refund"
 )
@@ -45,6 +46,9 @@ func registerRefunds(api huma.API, d Deps) {
 		key, err := edge.IdempotencyKey(in.IdempotencyKey)
 		if err != nil {
 			return nil, err
+		}
+		if in.Body.Lines != nil && len(in.Body.Lines) == 0 {
+			return nil, refund.ErrLines.WithFields(problem.Field{Name: "lines", Detail: "It names no line. Leave it out to give back all that is left."})
 		}
 		a, err := d.Refunds.Ask(ctx, refund.Input{
 			OperatorID: edge.Actor(ctx).AccountID, OrderID: orderID, LineIDs: in.Body.Lines, Reason: in.Body.Reason, Key: key,

@@ -24,6 +24,8 @@ const (
 	maxBody   = 1 << 20
 	maxHeader = 8 << 10
 	maxID     = 255
+	// latest is the end of the year 9999: times beyond cannot be kept.
+	latest = 253402300799
 	// Tolerance is how far the signed time may be from now, either way. A replay
 	// is bounded by it on one side; on the other, nobody can sign ahead.
 	tolerance = 300 * time.Second
@@ -81,6 +83,9 @@ func (c *Client) receipt(body []byte) (payment.Receipt, error) {
 	}
 	if ev.Object != "event" || ev.Livemode == nil || len(ev.Data.Object) == 0 {
 		return payment.Receipt{}, refuse("malformed", "the body is no event with an object")
+	}
+	if ev.Created < 0 || ev.Created > latest {
+		return payment.Receipt{}, refuse("malformed", "the event's time %d is none", ev.Created)
 	}
 	if !printable(ev.ID) || !printable(ev.Type) {
 		return payment.Receipt{}, refuse("malformed", "the event's id or type is empty, too long or not printable")

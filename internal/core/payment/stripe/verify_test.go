@@ -196,6 +196,8 @@ func TestVerifyRefusesSignedBodiesThatAreNoEvents(t *testing.T) {
 		"a control character":   strings.Replace(good, "evt_1TestTestTest", `evt_\u0000`, 1),
 		"a letter beyond ASCII": strings.Replace(good, "evt_1TestTestTest", "evt_é", 1),
 		"no type":               strings.Replace(good, "checkout.session.completed", "", 1),
+		"a time before all":     strings.Replace(good, "1777636790", "-1000000000000000000", 1),
+		"a time beyond all":     strings.Replace(good, "1777636790", "1000000000000000000", 1),
 		"a fraction as a time":  strings.Replace(good, "1777636790", "1777636790.5", 1),
 	} {
 		b := []byte(body)
