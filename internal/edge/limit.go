@@ -30,6 +30,7 @@ var (
 	ruleSignUp     = ratelimit.Rule{Name: "sign-up-from", Burst: 20, Every: 30 * time.Second}
 	ruleGuest      = ratelimit.Rule{Name: "guest-from", Burst: 200, Every: time.Second}
 	ruleLink       = ratelimit.Rule{Name: "link-from", Burst: 30, Every: 10 * time.Second}
+	ruleFree       = ratelimit.Rule{Name: "free-receipt", Burst: 10, Every: 2 * time.Minute}
 	ruleMailFrom   = ratelimit.Rule{Name: "mail-from", Burst: 20, Every: 30 * time.Second}
 	ruleMail       = ratelimit.Rule{Name: "mail", Burst: 3, Every: 5 * time.Minute}
 	ruleCodeFrom   = ratelimit.Rule{Name: "access-code-from", Burst: 30, Every: 10 * time.Second}
@@ -60,6 +61,15 @@ func (l Limits) Link(ctx context.Context) error { return l.take(ctx, ruleLink.Of
 // Mail counts a message that a stranger has sent to an e-mail address.
 func (l Limits) Mail(ctx context.Context, email string) error {
 	return l.take(ctx, ruleMailFrom.Of(from(ctx)), ruleMail.Of(name(email)))
+}
+
+// FreeReceipt counts the receipt of an order that costs nothing: it is mail that
+// anybody can have sent to anybody.
+func (l Limits) FreeReceipt(ctx context.Context, email string) error {
+	if name(email) == "" {
+		return nil
+	}
+	return l.take(ctx, ruleFree.Of(name(email)))
 }
 
 // Checkout counts an order of a buyer. again is called when the request turned

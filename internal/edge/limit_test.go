@@ -2,6 +2,7 @@ package edge_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -105,4 +106,15 @@ func TestWhoRetriesAsToldIsNotLimited(t *testing.T) {
 		require.Equal(t, http.StatusNoContent, ask(order(false), "192.0.2.1").Code)
 	}
 	require.Equal(t, http.StatusTooManyRequests, ask(order(false), "192.0.2.1").Code)
+}
+
+func TestFreeReceiptsAreLimited(t *testing.T) {
+	t.Parallel()
+	l := edge.Limits{DB: pgtest.New(t).Pool}
+	h := limited(func(ctx context.Context) error { return l.FreeReceipt(ctx, "victim@example.com") })
+	for i := range 10 {
+		require.Equal(t, http.StatusNoContent, ask(h, fmt.Sprintf("192.0.2.%d", i)).Code)
+	}
+	require.Equal(t, http.StatusTooManyRequests, ask(h, "192.0.2.99").Code, "from wherever it is asked for")
+	require.NoError(t, l.FreeReceipt(t.Context(), ""), "nobody gets mail then")
 }

@@ -148,6 +148,10 @@ func TestSignUpNamesEveryWrongField(t *testing.T) {
 		_, err := ParseEmail(email)
 		require.NoError(t, err, email)
 	}
+	for _, email := range []string{"\u212aate@example.com", "\u0130da@example.com"} {
+		_, err := ParseEmail(email)
+		require.ErrorIs(t, err, ErrInvalid, "its small letters are another address: %s", email)
+	}
 }
 
 func TestSignInTellsNothing(t *testing.T) {

@@ -34,12 +34,16 @@ func ParseEmail(s string) (string, error) {
 }
 
 func parseEmail(s string) (email, wrong string) {
-	s = strings.ToLower(strings.TrimSpace(s))
+	s = strings.TrimSpace(s)
+	// Before the letters are made small: some beyond ASCII become plain ones then,
+	// and the address another one.
+	plain := !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
+	s = strings.ToLower(s)
 	local, _, _ := strings.Cut(s, "@")
 	switch {
 	case s == "":
 		return "", "An e-mail address is needed."
-	case len(s) > 254 || len(local) > 64 || !emailShape.MatchString(s):
+	case !plain || len(s) > 254 || len(local) > 64 || !emailShape.MatchString(s):
 		return "", "This is not an e-mail address like name@example.com."
 	}
 	return s, ""

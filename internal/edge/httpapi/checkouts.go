@@ -108,6 +108,11 @@ func registerCheckouts(api huma.API, d Deps) {
 				return nil, err
 			}
 		}
+		if in.Body.Total == 0 {
+			if err := d.Limits.FreeReceipt(ctx, email); err != nil {
+				return nil, err
+			}
+		}
 		again, err := d.Limits.Checkout(ctx, edge.Actor(ctx).ID)
 		if err != nil {
 			return nil, err

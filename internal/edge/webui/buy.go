@@ -105,7 +105,7 @@ func (u *ui) review(w http.ResponseWriter, r *http.Request) error {
 	me := edge.Actor(r.Context())
 	v, err := u.price(r, e, s)
 	if err != nil {
-		return err
+		return behind(err, "/e/"+e.Slug)
 	}
 	v.Key, v.Guest = id.New().String(), me.Kind != account.KindAccount
 	// The guest begins here, not when the form comes: sent twice, it would
@@ -181,6 +181,11 @@ func (u *ui) buy(w http.ResponseWriter, r *http.Request) error {
 				v.Provider = f.Get("provider")
 			}
 			return u.refused(w, r, err, "Review your order", func(p *edge.Problem) templ.Component { return reviewPage(v, p) })
+		}
+	}
+	if total == 0 {
+		if err := u.Limits.FreeReceipt(r.Context(), email); err != nil {
+			return err
 		}
 	}
 	again, err := u.Limits.Checkout(r.Context(), me.ID)
