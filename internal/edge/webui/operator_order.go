@@ -22,6 +22,7 @@ type orderEvidence struct {
 	Order   order.Order
 	Reasons []order.Reason
 	Options []refund.Option
+	Bought  bool // some payment bought the order
 	// Back are the lines that can be refunded; Key keeps a refund pressed twice
 	// from being two.
 	Back []order.Line
@@ -48,7 +49,7 @@ func (u *ui) evidenceOf(ctx context.Context, orderID uuid.UUID) (orderEvidence, 
 		return orderEvidence{}, err
 	}
 	d := order.Derive(f)
-	v := orderEvidence{Order: f.Order, Reasons: d.Reviews, Key: id.New().String()}
+	v := orderEvidence{Order: f.Order, Reasons: d.Reviews, Bought: d.Kept != nil, Key: id.New().String()}
 	if v.Options, err = u.Operating.Refunds.Options(ctx, orderID); err != nil {
 		return orderEvidence{}, err
 	}
@@ -91,6 +92,17 @@ func (u *ui) evidenceOf(ctx context.Context, orderID uuid.UUID) (orderEvidence, 
 	return v, nil
 }
 
+// keeps is the money that the shop keeps when a reason is acknowledged: what could
+// be given back instead; empty when it is not about that.
+func (v orderEvidence) keeps(kind refund.ActionKind, subject string) string {
+	for _, o := range v.Options {
+		if kind == refund.ActionAcknowledge && o.Kind == refund.ActionReturn && o.Subject == subject {
+			return price(o.Amount, o.Currency)
+		}
+	}
+	return ""
+}
+
 // decisionOf reads a decision from a form.
 func decisionOf(f url.Values) (refund.Action, error) {
 	lines, err := linesOf(f)
@@ -115,6 +127,8 @@ type decisionView struct {
 	Lines  []order.Line
 	Action refund.Action
 	Effect refund.Effect
+	Keeps  string // the money that the shop keeps by it
+	Bought bool   // other money bought the order
 }
 
 // named are the lines with these ids.
@@ -149,11 +163,17 @@ func (u *ui) previewDecision(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	v, err := u.evidenceOf(r.Context(), orderID)
+	if err != nil {
+		return err
+	}
 	effect, err := u.Operating.Refunds.Preview(r.Context(), orderID, a)
 	if err != nil {
 		return behind(err, orderPath(orderID))
 	}
-	return u.show(w, r, "What this would do", decisionPage(decisionView{Order: facts.Order, Lines: facts.Lines, Action: a, Effect: effect}))
+	return u.show(w, r, "What this would do", decisionPage(decisionView{
+		Order: facts.Order, Lines: facts.Lines, Action: a, Effect: effect, Keeps: v.keeps(a.Kind, a.Subject), Bought: v.Bought,
+	}))
 }
 
 func (u *ui) decide(w http.ResponseWriter, r *http.Request) error {

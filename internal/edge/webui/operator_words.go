@@ -65,7 +65,7 @@ func verdictWords(e inbox.Effect) string {
 }
 
 // optionWords says on a button what a decision does.
-func optionWords(o refund.Option) string {
+func optionWords(v orderEvidence, o refund.Option) string {
 	switch o.Kind {
 	case refund.ActionReturn:
 		return "Have " + price(o.Amount, o.Currency) + " given back to the buyer"
@@ -74,6 +74,12 @@ func optionWords(o refund.Option) string {
 	case refund.ActionWithdraw:
 		return "Withdraw the request for " + price(o.Amount, o.Currency) + ": the provider does not have it"
 	case refund.ActionAcknowledge:
+		switch keeps := v.keeps(o.Kind, o.Subject); {
+		case keeps != "" && v.Bought:
+			return "Keep the " + keeps + ", give nothing back"
+		case keeps != "":
+			return "Keep the " + keeps + ", deliver nothing, close the order"
+		}
 		return "I have looked at it, leave it as it is"
 	}
 	return string(o.Kind)

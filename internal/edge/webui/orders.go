@@ -18,6 +18,9 @@ import (
 type orderView struct {
 	Order    order.Order
 	Title    string // of the event
+	Event    string // its address
+	State    string // in words, and what it means
+	Meaning  string
 	Lines    []order.Line
 	Download map[uuid.UUID]string // by line; none: no access now
 	PayURL   string               // while it waits for money
@@ -49,17 +52,23 @@ func (u *ui) order(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if r.URL.Query().Get("from") != "" && f.Order.State.Open() {
-		if f, err = u.ask(r, f.Order.ID); err != nil {
+	// What the address says is believed only as far as the provider knows of no
+	// money either.
+	from, turnedBack := r.URL.Query().Get("from"), false
+	if from != "" && f.Order.State.Open() {
+		var asked bool
+		if f, asked, err = u.ask(r, f.Order.ID); err != nil {
 			return err
 		}
+		turnedBack = asked && from == "canceled"
 	}
 	e, err := u.catalogStore.Event(r.Context(), u.Pool, f.Order.EventID)
 	if err != nil {
 		return err
 	}
-	v := orderView{Order: f.Order, Title: e.Title, Lines: f.Lines, Download: map[uuid.UUID]string{}}
+	v := orderView{Order: f.Order, Title: e.Title, Event: "/e/" + e.Slug, Lines: f.Lines, Download: map[uuid.UUID]string{}}
 	d := order.Derive(f)
+	v.State, v.Meaning = orderWords(f, &d, turnedBack)
 	for _, l := range f.Lines {
 		switch {
 		case !d.Access(l.ID):
@@ -76,12 +85,15 @@ func (u *ui) order(w http.ResponseWriter, r *http.Request) error {
 }
 
 // ask has the provider asked and reads the order again. A provider that does not
-// answer is no reason not to show the order as it stands.
-func (u *ui) ask(r *http.Request, orderID uuid.UUID) (*order.Facts, error) {
+// answer is no reason not to show the order as it stands: asked is false then.
+func (u *ui) ask(r *http.Request, orderID uuid.UUID) (f *order.Facts, asked bool, err error) {
+	asked = true
 	if err := u.Checkout.Refresh(r.Context(), orderID); err != nil {
+		asked = false
 		u.Log.WarnContext(r.Context(), "a provider was not asked", "order", orderID, "error", err)
 	}
-	return u.Checkout.Order(r.Context(), orderID)
+	f, err = u.Checkout.Order(r.Context(), orderID)
+	return f, asked, err
 }
 
 func (u *ui) checkOrder(w http.ResponseWriter, r *http.Request) error {
@@ -90,7 +102,7 @@ func (u *ui) checkOrder(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if f.Order.State.Open() {
-		if _, err := u.ask(r, f.Order.ID); err != nil {
+		if _, _, err := u.ask(r, f.Order.ID); err != nil {
 			return err
 		}
 	}

@@ -7,7 +7,6 @@ import (
 
 	"proofroom/internal/base/money"
 	"proofroom/internal/core/catalog"
-	"proofroom/internal/core/order"
 	"proofroom/internal/flow/checkout"
 )
 
@@ -47,35 +46,6 @@ func when(e catalog.Event) string {
 	return fmt.Sprintf("%s, %s to %s, %s (%s)", s.Format(day), s.Format(clock), n.Format(day), n.Format(clock), e.Starts.Zone)
 }
 
-// stateWords tells what an order's state means for its buyer. payable says that
-// there is a page on which it can still be paid.
-func stateWords(s order.State, payable bool) (title, meaning string) {
-	if s == order.AwaitingPayment && !payable {
-		return "Payment on its way", "The provider has your payment and waits for your bank. You can close this page; the photographs are here once the money is."
-	}
-	switch s {
-	case order.Created:
-		return "Being prepared", "The payment page is being opened. Check again in a moment."
-	case order.AwaitingPayment:
-		return "Waiting for payment", "We have not heard yet that it was paid. If you have paid, check again in a moment: it can take a few minutes. You are never charged twice for this order."
-	case order.Paid:
-		return "Paid", "The photographs are yours. Download them as often as you like."
-	case order.PartiallyRefunded:
-		return "Paid, partly refunded", "A part of the money went back to you. What is still yours can be downloaded."
-	case order.Refunded:
-		return "Refunded", "The money is on its way back to you. The photographs can no longer be downloaded by this order."
-	case order.Disputed:
-		return "Disputed", "Your bank was asked to take the money back. Until that is decided, downloads are paused."
-	case order.Expired:
-		return "Expired", "It was not paid in time and nothing was charged. If you did pay, the money is found and either delivered for or refunded."
-	case order.Canceled:
-		return "Canceled", "It was given up before it was paid. If you did pay, the money is found and either delivered for or refunded."
-	case order.Review:
-		return "Being looked at", "Something about the payment does not fit, so a person looks at it. Nothing more is charged."
-	}
-	return "Unknown", "A person looks at it."
-}
-
 // shown is the size at which a preview is laid out: its long side 480 pixels.
 func shown(p catalog.Photo) (width, height int) {
 	const side = 480
@@ -104,10 +74,11 @@ func lineName(v reviewView, i int) string {
 // wayName names a way to pay by its methods, which people know, and by who
 // takes the money.
 func wayName(w checkout.Way) string {
-	if len(w.Methods) == 0 {
-		return checkout.Title(w.Provider)
+	title, methods := checkout.Title(w.Provider), strings.Join(w.Methods, ", ")
+	if methods == "" || methods == title {
+		return title
 	}
-	return strings.Join(w.Methods, ", ") + " (" + checkout.Title(w.Provider) + ")"
+	return methods + " (" + title + ")"
 }
 
 func buyLabel(q catalog.Quote) string {
