@@ -155,12 +155,15 @@ func TestOperatorDecides(t *testing.T) {
 	op.post("/operator/queue/events/"+row.String()+"/replay", url.Values{"replays": {"0"}, "reason": {"to see it"}}).want(t, 303)
 	path := "/operator/orders/" + orderID.String()
 	op.get("/operator/queue").want(t, 200, path, "review")
-	asks := op.get(path).want(t, 200, "Have €1.00 given back to the buyer").not(t, "Refund what is ticked")
+	asks := op.get(path).want(t, 200, "Have €1.00 given back to the buyer", "Keep the €1.00, deliver nothing, close the order").not(t, "Refund what is ticked")
 
 	f := asks.form()
 	require.Equal(t, "return", f["kind"][0])
-	f = url.Values{"kind": {"return"}, "subject": {f["subject"][0]}}
-	preview := op.post(path+"/preview", f).want(t, 200, "€1.00 of payment pi_1 goes back to the buyer", "Do it")
+	subject := f["subject"][0]
+	op.post(path+"/preview", url.Values{"kind": {"acknowledge"}, "subject": {subject}}).want(t, 200,
+		"The shop keeps €1.00.", "The buyer gets no photographs.", "from review to canceled", "Go back, decide nothing")
+	f = url.Values{"kind": {"return"}, "subject": {subject}}
+	preview := op.post(path+"/preview", f).want(t, 200, "€1.00 of payment pi_1 goes back to the buyer", "Do it").not(t, "The shop keeps")
 	require.Zero(t, w.count(`SELECT count(*) FROM refund_requests`))
 
 	f = preview.form()
@@ -170,6 +173,7 @@ func TestOperatorDecides(t *testing.T) {
 	op.post(path+"/decide", f).want(t, 409, "Nothing in the order calls for this now", path)
 	require.Equal(t, 1, w.count(`SELECT count(*) FROM refund_requests WHERE amount = 100`))
 	op.get(path).want(t, 200, "€1.00, of payment pi_1: requested")
+	op.get("/o/"+orderID.String()).want(t, 200, "Canceled", "€1.00 is on its way back to you.", `href="/e/`+w.event.Slug+`"`, "Buy again").not(t, "given up", "The receipt goes to")
 	op.post(path+"/preview", url.Values{"kind": {"return"}, "line": {"x"}}).want(t, 400, "The form cannot be read")
 	op.post("/operator/orders/"+id.New().String()+"/preview", f).want(t, 404)
 }

@@ -155,6 +155,7 @@ func TestOperatorSeesOrders(t *testing.T) {
 			who.get("/o/"+orderID.String()).want(t, 404)
 		}
 	}
+	require.Equal(t, "/e/"+w.event.Slug, nextLink(b.get("/e/"+w.event.Slug+"/checkout").want(t, 422, "Nothing is chosen yet")))
 	b.get("/o/x").want(t, 404)
 	b.get("/o/"+id.New().String()).want(t, 404)
 }

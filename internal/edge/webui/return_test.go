@@ -38,7 +38,7 @@ func TestReturnIsNotBelieved(t *testing.T) {
 
 			if name == "agreed" {
 				agreed.Set(ref, "approved")
-				b.get(back).want(t, 200, "Payment on its way").not(t, "Pay €5.00", "/originals/")
+				b.get(back).want(t, 200, "Payment on its way", "We mail you at guest@example.com").not(t, "Pay €5.00", "/originals/")
 				require.Equal(t, "/o/"+orderID.String(), b.post("/o/"+orderID.String()+"/check", url.Values{}).want(t, 303).header.Get("Location"))
 				return
 			}

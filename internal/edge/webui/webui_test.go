@@ -333,7 +333,8 @@ func TestGuestBuys(t *testing.T) {
 	order := "/o/" + orderID.String()
 	b.get(order).want(t, 200, "Waiting for payment", "Pay €12.00", "Check again").not(t, "/originals/")
 	b.post(order+"/check", url.Values{}).want(t, 303)
-	b.get(order).want(t, 200, "Waiting for payment")
+	b.get(order).want(t, 200, "Waiting for payment").not(t, "The receipt goes to", "We mail you")
+	b.get(order+"?from=canceled").want(t, 200, "You came back without paying. Nothing was taken.", "Pay €12.00")
 
 	w.pay(w.lastSession())
 	b.get(order).want(t, 200, "Waiting for payment") // nobody was asked
