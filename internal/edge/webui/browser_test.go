@@ -2,6 +2,7 @@ package webui_test
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
+
+	"proofroom/internal/core/account"
 )
 
 // chromium is a browser of its own for one test. complaints is what its console
@@ -80,4 +83,34 @@ func TestGuestBuysInABrowser(t *testing.T) {
 	)
 	require.Equal(t, 1, w.count("SELECT count(*) FROM orders WHERE state = 'paid'"))
 	require.Empty(t, complaints())
+}
+
+// Ids are long and telephones narrow: no page of an order or an operator is wider
+// than the screen.
+func TestPagesFitATelephone(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	w.signedIn("op@example.com", account.Operator)
+	orderID, attemptID := w.opened()
+	row := w.dead(attemptID, 100, `{"id": "`+strings.Repeat("0123456789abcdef", 20)+`"}`)
+	w.owner(`UPDATE inbox SET event_id = $2, object_id = $2, note = $2 WHERE id = $1`, row, "evt_"+strings.Repeat("0123456789abcdef", 6))
+	w.signedIn("op2@example.com", account.Operator).post("/operator/queue/events/"+row.String()+"/replay", url.Values{"replays": {"0"}, "reason": {"to see it"}}).want(t, 303)
+	w.dead(attemptID, 200, "{}")
+	ctx, _ := chromium(t)
+	require.NoError(t, chromedp.Do(ctx,
+		chromedp.EmulateViewport(360, 740), chromedp.Navigate(w.url+"/signin"),
+		chromedp.SendKeys(chromedp.CSS(`input[name=email]`), "op@example.com"),
+		chromedp.SendKeys(chromedp.CSS(`input[name=password]`), password),
+		chromedp.Click(chromedp.Search(`//main//button[contains(., "Sign in")]`)),
+		chromedp.WaitVisible(chromedp.Search(`//a[contains(., "What waits for you")]`)),
+	))
+	for _, path := range []string{
+		"/operator/queue", "/operator/queue/events?state=dead", "/operator/queue/events/" + row.String(), "/operator/orders",
+		"/operator/orders/" + orderID.String(), "/o/" + orderID.String(), "/e/" + w.event.Slug + "/checkout?photo=" + w.photos[0].String(),
+	} {
+		require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(w.url+path)))
+		width, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth`))
+		require.NoError(t, err)
+		require.LessOrEqual(t, width, 360, path)
+	}
 }
