@@ -57,18 +57,21 @@ CREATE INDEX inbox_unfetched ON inbox (provider, account, next_attempt_at, id) W
 CREATE INDEX inbox_stuck ON inbox (id) WHERE state IN ('failed', 'dead');
 CREATE INDEX inbox_object ON inbox (object_id);
 
--- A capped sample of refused webhooks, for the operator who set a wrong secret.
-CREATE TABLE webhook_samples (
-  slot        int PRIMARY KEY CHECK (slot BETWEEN 0 AND 99),
-  provider    text NOT NULL,
-  account     text NOT NULL,
-  reason      text NOT NULL,
-  detail      text NOT NULL,
-  body        bytea NOT NULL,
-  received_at timestamptz NOT NULL DEFAULT app_now()
+-- Refused webhooks, counted, with the last one: for the operator who set a wrong
+-- secret. A row for each account and reason, so that a flood fills nothing.
+CREATE TABLE webhook_refusals (
+  provider text NOT NULL,
+  account  text NOT NULL,
+  reason   text NOT NULL,
+  count    bigint NOT NULL CHECK (count > 0), -- since first_at
+  first_at timestamptz NOT NULL DEFAULT app_now(),
+  last_at  timestamptz NOT NULL DEFAULT app_now(),
+  detail   text NOT NULL,
+  body     bytea NOT NULL, -- its first 4 KiB
+  PRIMARY KEY (provider, account, reason)
 );
 
-GRANT SELECT, INSERT, UPDATE ON inbox, webhook_samples TO proofroom_app;
+GRANT SELECT, INSERT, UPDATE ON inbox, webhook_refusals TO proofroom_app;
 GRANT USAGE ON SEQUENCE inbox_seq TO proofroom_app;
 
 -- +goose Down

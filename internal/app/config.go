@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ type Config struct {
 	Watermark    string `name:"watermark" env:"PROOFROOM_WATERMARK" default:"PROOFROOM" help:"The words across every preview."`
 
 	StripeAccount        string   `name:"stripe-account" env:"PROOFROOM_STRIPE_ACCOUNT" default:"main" help:"Our own name of the Stripe account, in the webhook's address: /webhooks/stripe/NAME."`
-	StripeSecretKey      string   `name:"stripe-secret-key" env:"PROOFROOM_STRIPE_SECRET_KEY" placeholder:"KEY" help:"The account's secret key, sk_... or rk_... . Without it nothing can be sold."`
+	StripeSecretKey      string   `name:"stripe-secret-key" env:"PROOFROOM_STRIPE_SECRET_KEY" placeholder:"KEY" help:"The account's secret key, sk_... or rk_... . Without it nobody pays with Stripe."`
 	StripeWebhookSecrets []string `name:"stripe-webhook-secrets" env:"PROOFROOM_STRIPE_WEBHOOK_SECRETS" placeholder:"SECRET" help:"Signing secrets of the webhook endpoint, whsec_...; several while one is being replaced."`
 	StripeURL            string   `name:"stripe-url" env:"PROOFROOM_STRIPE_URL" placeholder:"URL" help:"Another address of the API, for the stand-in. Refused together with a live key."`
 
@@ -83,8 +84,22 @@ func (c *Config) complete() error {
 	if len(c.PollWaits) == 0 {
 		return fmt.Errorf("--poll-waits names no time")
 	}
+	if c.SMTPHost != "" && c.MailFrom == "" {
+		return fmt.Errorf("--smtp-host is set, but not who mail is from: set --mail-from")
+	}
+	for _, a := range []struct{ flag, name, configured string }{
+		{"--stripe-account", c.StripeAccount, c.StripeSecretKey},
+		{"--paypal-account", c.PayPalAccount, c.PayPalClientID},
+		{"--flutterwave-account", c.FlutterwaveAccount, c.FlutterwaveSecretKey},
+	} {
+		if a.configured != "" && !accountName.MatchString(a.name) {
+			return fmt.Errorf("%s is %q: it is part of the webhook's address, so use only a to z, 0 to 9 and -", a.flag, a.name)
+		}
+	}
 	return nil
 }
+
+var accountName = regexp.MustCompile(`^[a-z0-9-]+$`)
 
 // reachedAt decides how people reach an instance that listens at addr.
 func (c *Config) reachedAt(addr string) error {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -53,6 +54,7 @@ func (c *doctorCmd) Run(s *streams) error {
 		return err
 	}
 	d := &doctor{cfg: c.Config}
+	d.address()
 	if db, err := openRunning(s.ctx, c.DatabaseURL, c.DataDir, "proofroom doctor"); err != nil {
 		d.say("database", wrong, "%v", err)
 	} else {
@@ -62,6 +64,7 @@ func (c *doctorCmd) Run(s *streams) error {
 		d.heard(s.ctx, db)
 	}
 	d.darkroom(s.ctx)
+	d.mail(s.ctx)
 	d.providers(s.ctx)
 	d.webhooks(s.ctx)
 	return d.report(s.out, c.JSON)
@@ -119,37 +122,78 @@ func (d *doctor) database(ctx context.Context, db *pgxpool.Pool) {
 	if fsync != "on" || commit == "off" {
 		d.say("database", wrong, "fsync is %s and synchronous_commit is %s: a crash forgets payments that were acknowledged; set both to on", fsync, commit)
 	}
-	d.clock("the database's clock", now, begun)
+	d.clock("the database", now, begun)
 }
 
 // clock compares somebody's time with ours. It was asked for at begun.
 func (d *doctor) clock(whose string, theirs, begun time.Time) {
 	off := theirs.Sub(begun.Add(time.Since(begun) / 2)).Round(time.Second)
 	if off.Abs() > clockTolerance {
-		d.say("clock", wrong, "this machine and %s are %s apart: webhooks are refused as too old or too early; run a time service", whose, off.Abs())
+		d.say("clock of "+whose, wrong, "it and this machine's are %s apart: webhooks are refused as too old or too early; run a time service", off.Abs())
 		return
 	}
-	d.say("clock", fine, "agrees with %s", whose)
+	d.say("clock of "+whose, fine, "agrees with this machine's")
 }
 
 // backlog looks for what waits for a person.
 func (d *doctor) backlog(ctx context.Context, db *pgxpool.Pool) {
-	var dead, review, waiting int
+	var dead, review, disputes, waiting int
 	err := db.QueryRow(ctx, `SELECT (SELECT count(*) FROM inbox WHERE state = 'dead'), (SELECT count(*) FROM orders WHERE state = 'review'),
+		(SELECT count(*) FROM disputes WHERE status = 'open'),
 		(SELECT count(*) FROM inbox WHERE state IN ('received', 'fetching', 'failed') AND received_at < app_now() - interval '10 minutes')`).
-		Scan(&dead, &review, &waiting)
-	switch {
-	case err != nil:
+		Scan(&dead, &review, &disputes, &waiting)
+	if err != nil {
 		d.say("queue", wrong, "it cannot be read: %v", err)
-	case dead+review+waiting > 0:
-		d.say("queue", look, "%d orders and %d dead letters wait for a person, %d events have waited for more than ten minutes: see %s/operator/queue",
-			review, dead, waiting, d.cfg.PublicURL)
-	default:
-		d.say("queue", fine, "nothing waits for a person")
+		return
 	}
+	if dead+review+disputes+waiting == 0 {
+		d.say("queue", fine, "nothing waits for a person")
+		return
+	}
+	var parts []string
+	if n := review + dead; n > 0 {
+		parts = append(parts, fmt.Sprintf("%s and %s wait for a person", many(review, "order", "orders"), many(dead, "dead letter", "dead letters")))
+	}
+	switch {
+	case disputes == 1:
+		parts = append(parts, "1 dispute is open: answer it at the provider")
+	case disputes > 1:
+		parts = append(parts, fmt.Sprintf("%d disputes are open: answer them at the provider", disputes))
+	}
+	switch {
+	case waiting == 1:
+		parts = append(parts, "1 event has waited for more than ten minutes")
+	case waiting > 1:
+		parts = append(parts, fmt.Sprintf("%d events have waited for more than ten minutes", waiting))
+	}
+	base := d.cfg.PublicURL
+	if base == "" {
+		base = "http://" + d.cfg.Listen
+	}
+	d.say("queue", look, "%s; see %s/operator/queue", strings.Join(parts, "; "), base)
 }
 
-// heard looks at what each provider has sent.
+// many is a number of things.
+func many(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
+// post is what came from one account in a day.
+type post struct {
+	events   int // taken
+	payments int // heard of, in whatever way
+	refused  int // of those that were signed
+	since    time.Time
+	last     time.Time
+	why      string // of the last that was refused
+	unsigned int
+}
+
+// heard looks at what each provider has sent. What is not even signed may be from
+// anybody, as this doctor's own questions are: it counts as nothing.
 func (d *doctor) heard(ctx context.Context, db *pgxpool.Pool) {
 	providers, err := d.cfg.providers(nil)
 	if err != nil {
@@ -157,25 +201,68 @@ func (d *doctor) heard(ctx context.Context, db *pgxpool.Pool) {
 	}
 	for _, p := range providers {
 		what := "webhooks of " + p.Name() + "/" + p.Account()
-		var events, paid int
-		var refused string
+		var got post
 		err := db.QueryRow(ctx, `SELECT
 			(SELECT count(*) FROM inbox WHERE provider = $1 AND account = $2 AND class <> 'reply' AND received_at > app_now() - $3::interval),
 			(SELECT count(*) FROM payments WHERE provider = $1 AND account = $2 AND created_at > app_now() - $3::interval),
-			coalesce((SELECT reason || ': ' || detail FROM webhook_samples WHERE provider = $1 AND account = $2
-				AND received_at > app_now() - $3::interval ORDER BY received_at DESC LIMIT 1), '')`,
-			p.Name(), p.Account(), silence).Scan(&events, &paid, &refused)
-		switch {
-		case err != nil:
+			coalesce(sum(count) FILTER (WHERE reason <> $4), 0)::bigint,
+			coalesce(min(first_at) FILTER (WHERE reason <> $4), app_now()),
+			coalesce(max(last_at) FILTER (WHERE reason <> $4), app_now()),
+			coalesce((array_agg(reason || ': ' || detail ORDER BY last_at DESC) FILTER (WHERE reason <> $4))[1], ''),
+			coalesce(sum(count) FILTER (WHERE reason = $4), 0)::bigint
+			FROM webhook_refusals WHERE provider = $1 AND account = $2 AND last_at > app_now() - $3::interval`,
+			p.Name(), p.Account(), silence, payment.Unsigned).
+			Scan(&got.events, &got.payments, &got.refused, &got.since, &got.last, &got.why, &got.unsigned)
+		if err != nil {
 			d.say(what, wrong, "they cannot be counted: %v", err)
-		case events == 0 && paid > 0:
-			d.say(what, wrong, "%d payments came in a day and no webhook: the endpoint at the provider is missing or off; orders are paid late, by asking", paid)
-		case refused != "":
-			d.say(what, look, "%d came in a day; the last that was refused: %s", events, refused)
-		default:
-			d.say(what, fine, "%d came in a day, none was refused", events)
+			continue
 		}
+		state, detail := got.judge()
+		d.say(what, state, "%s", detail)
 	}
+}
+
+func (p post) judge() (state, detail string) {
+	payments := many(p.payments, "payment", "payments")
+	refused := fmt.Sprintf("%s refused since %s, last at %s: %s", many(p.refused, "was", "were"),
+		p.since.UTC().Format(time.DateTime), p.last.UTC().Format(time.DateTime+" MST"), p.why)
+	switch {
+	case p.events == 0 && p.payments > 0 && p.refused > 0:
+		return wrong, fmt.Sprintf("%s came in a day and no webhook was taken; %s", payments, refused)
+	case p.events == 0 && p.payments > 0:
+		return wrong, fmt.Sprintf("%s came in a day and no webhook that was signed (unsigned: %d): the endpoint at the provider is missing, off or without a secret; orders are paid late, by asking",
+			payments, p.unsigned)
+	case p.refused > 0:
+		return look, fmt.Sprintf("%d came in a day; %s", p.events, refused)
+	}
+	return fine, fmt.Sprintf("%d came in a day; none was refused", p.events)
+}
+
+// mail begins a conversation with the mail server.
+func (d *doctor) mail(ctx context.Context) {
+	if d.cfg.SMTPHost == "" {
+		d.say("mail", look, "no mail server is set: receipts and links wait")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, doctorPatience)
+	defer cancel()
+	if err := d.cfg.mail().Try(ctx); err != nil {
+		d.say("mail", wrong, "the mail server %s does not take us: %v", d.cfg.SMTPHost, err)
+		return
+	}
+	d.say("mail", fine, "the mail server %s takes us", d.cfg.SMTPHost)
+}
+
+// address says whether serve would take the public URL.
+func (d *doctor) address() {
+	if d.cfg.PublicURL == "" {
+		return // webhooks says so
+	}
+	if err := d.cfg.reachedAt(""); err != nil {
+		d.say("public address", wrong, "serve would not start: %v", err)
+		return
+	}
+	d.say("public address", fine, "%s", d.cfg.PublicURL)
 }
 
 func (d *doctor) darkroom(ctx context.Context) {
@@ -240,7 +327,7 @@ func (d *doctor) providers(ctx context.Context) {
 			continue
 		}
 		if !dated.date.IsZero() {
-			d.clock("the clock of "+p.Name(), dated.date, begun)
+			d.clock(p.Name(), dated.date, begun)
 		}
 	}
 }

@@ -21,6 +21,7 @@ func (s *Server) chores() []chore {
 			_, err := s.Refunds.Poll(ctx)
 			return err
 		}},
+		{5 * time.Second, "refused webhooks were not counted yet", s.refusals.Flush},
 		{time.Minute, "refunds that take too long were not looked for", func(ctx context.Context) error {
 			_, err := s.Refunds.Overdue(ctx)
 			return err

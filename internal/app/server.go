@@ -65,6 +65,7 @@ type Server struct {
 	Drainer   *inbox.Drainer
 	fetcher   *inbox.Fetcher
 	receiver  *inbox.Receiver
+	refusals  *httpapi.Refusals
 	Asker     *inbox.Asker
 	Desk      *inbox.Desk
 	Checkout  *checkout.Service
@@ -157,6 +158,9 @@ func (s *Server) build(ctx context.Context) error {
 	s.Drainer = inbox.NewDrainer(s.pool, s.log, map[string]payment.Applier{payment.ApplierOrder: s.Settler})
 	s.fetcher = inbox.NewFetcher(s.pool, s.log, s.providers, s.Drainer.Wake)
 	s.receiver = inbox.NewReceiver(s.pool, s.log, func() { s.Drainer.Wake(); s.fetcher.Wake() })
+	s.refusals = httpapi.NewRefusals(s.log, func(ctx context.Context, r payment.Refusal) error {
+		return payment.Inbox{}.Refused(ctx, s.pool, r)
+	})
 	s.Asker = inbox.NewAsker(s.pool, s.providers, s.Drainer)
 	s.Desk = inbox.NewDesk(s.pool, s.providers, s.fetcher, s.Drainer)
 	captures := capture.New(s.pool, s.log, s.providers, s.Asker)
@@ -251,6 +255,9 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	err = errors.Join(err, public.Shutdown(dctx))
 	s.receiver.Close()
+	if ferr := s.refusals.Flush(dctx); ferr != nil {
+		s.log.Warn("refused webhooks were not counted", "error", ferr)
+	}
 	err = errors.Join(err, s.jobs.Stop(dctx))
 	stopLoops()
 	wg.Wait()
@@ -295,10 +302,7 @@ func (s *Server) routes() http.Handler {
 		Operating: httpapi.Operating{Desk: s.Desk, Orders: s.orders},
 	})
 	hooks := httpapi.Webhooks(httpapi.WebhookDeps{
-		Log: s.log, Clock: clock.System(), Providers: s.providers, Receiver: s.receiver,
-		Sample: func(ctx context.Context, slot int, provider, acct string, refused *payment.VerifyError, body []byte) error {
-			return payment.Inbox{}.Sample(ctx, s.pool, slot, provider, acct, refused, body)
-		},
+		Log: s.log, Clock: clock.System(), Providers: s.providers, Receiver: s.receiver, Refusals: s.refusals,
 	})
 	pages := webui.New(webui.Deps{
 		Log: s.log, Cookies: cookies, Origins: []string{s.cfg.PublicURL}, PayOrigins: s.cfg.payOrigins(), Limits: s.limits,

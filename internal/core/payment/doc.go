@@ -3,7 +3,7 @@
 //
 // # Owns
 //
-// Tables inbox and webhook_samples. A row of inbox is an observation of a
+// Tables inbox and webhook_refusals. A row of inbox is an observation of a
 // provider's object: class fact by its own signed body, class pointer by the
 // object fetched afterwards, class reply by an answer to a call of ours. Every
 // effect on money or access names the inbox row that caused it.

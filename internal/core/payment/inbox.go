@@ -353,13 +353,29 @@ func (in Inbox) LastFacts(ctx context.Context, q pg.DBTX, provider, account stri
 	return out, nil
 }
 
-// Sample keeps a refused webhook in one of a hundred slots.
-func (in Inbox) Sample(ctx context.Context, q pg.DBTX, slot int, provider, account string, refused *VerifyError, body []byte) error {
-	err := in.q.SampleRejected(ctx, q, db.SampleRejectedParams{
-		Slot: int32(slot), Provider: provider, Account: account, Reason: refused.Reason, Detail: note(refused.Detail), Body: body[:min(len(body), 4<<10)],
+// Refusal is how often webhooks to one account were refused for one reason, and
+// what the last of them was.
+type Refusal struct {
+	Provider string
+	Account  string
+	Reason   string // a VerifyError's
+	Detail   string
+	Body     []byte // of which MaxRefused bytes are kept
+	Count    int
+}
+
+// MaxRefused bounds what is kept of a refused body.
+const MaxRefused = 4 << 10
+
+// Refused adds to the count of refused webhooks, which begins anew after a day
+// without any, and replaces the one that is kept.
+func (in Inbox) Refused(ctx context.Context, q pg.DBTX, r Refusal) error {
+	err := in.q.CountRefused(ctx, q, db.CountRefusedParams{
+		Provider: r.Provider, Account: r.Account, Reason: r.Reason, Count: int64(r.Count), Detail: note(r.Detail),
+		Body: bodyBytes(r.Body[:min(len(r.Body), MaxRefused)]),
 	})
 	if err != nil {
-		return fmt.Errorf("keep a sample: %w", err)
+		return fmt.Errorf("count refused webhooks: %w", err)
 	}
 	return nil
 }

@@ -230,11 +230,15 @@ func (e *RejectedError) Error() string {
 }
 
 // VerifyError says why a webhook is refused. Reason is a short fixed word for
-// counters: "signature", "stale", "malformed", "account", "mode".
+// counters: "signature", "stale", "malformed", "account", "mode"; or Unsigned.
 type VerifyError struct {
 	Reason string
 	Detail string
 }
+
+// Unsigned is the reason of a request that does not even claim to be from the
+// provider: it has none of the headers that would prove it.
+const Unsigned = "unsigned"
 
 func (e *VerifyError) Error() string {
 	return "payment: webhook refused: " + e.Reason + ": " + e.Detail

@@ -139,12 +139,15 @@ UPDATE inbox SET state = 'received', fetch_until = NULL WHERE id = @id AND term 
 -- name: StateOf :one
 SELECT state FROM inbox WHERE id = @id;
 
--- One of a hundred slots is overwritten, so that a flood fills nothing.
--- name: SampleRejected :exec
-INSERT INTO webhook_samples (slot, provider, account, reason, detail, body, received_at)
-VALUES (@slot, @provider, @account, @reason, @detail, @body, app_now())
-ON CONFLICT (slot) DO UPDATE SET provider = excluded.provider, account = excluded.account, reason = excluded.reason,
-  detail = excluded.detail, body = excluded.body, received_at = excluded.received_at;
+-- Adds to what is counted of one account and reason. After a day without any the
+-- count begins anew. The primary key lets instances add at the same time.
+-- name: CountRefused :exec
+INSERT INTO webhook_refusals AS w (provider, account, reason, count, detail, body)
+VALUES (@provider, @account, @reason, @count, @detail, @body)
+ON CONFLICT (provider, account, reason) DO UPDATE SET
+  count = excluded.count + CASE WHEN w.last_at < app_now() - interval '1 day' THEN 0 ELSE w.count END,
+  first_at = CASE WHEN w.last_at < app_now() - interval '1 day' THEN excluded.first_at ELSE w.first_at END,
+  last_at = excluded.last_at, detail = excluded.detail, body = excluded.body;
 
 -- How pointers of this name ended. uq_inbox_event.
 -- name: StatesOf :many

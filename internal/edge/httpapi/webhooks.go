@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"time"
@@ -60,8 +59,7 @@ type WebhookDeps struct {
 	Clock     clock.Clock
 	Providers payment.Providers
 	Receiver  Receiver
-	// Sample keeps one refused request for an operator to look at.
-	Sample func(ctx context.Context, slot int, provider, account string, refused *payment.VerifyError, body []byte) error
+	Refusals  *Refusals
 }
 
 // Webhooks serves POST /webhooks/{provider}/{account}: verify over the raw
@@ -158,14 +156,8 @@ func (d WebhookDeps) refuse(ctx context.Context, provider, acct string, body []b
 		return errWebhookUnverified.After(10 * time.Second).Because(err)
 	}
 	Received.WithLabelValues(provider, "refused_"+refused.Reason).Inc()
-	// A sample of a hundred slots, and only now and then, so that a flood of
-	// forgeries costs the database nothing.
-	if rand.IntN(4) == 0 {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		if err := d.Sample(ctx, rand.IntN(100), provider, acct, refused, body); err != nil {
-			d.Log.WarnContext(ctx, "a refused webhook was not sampled", "error", err)
-		}
-	}
+	d.Refusals.add(ctx, d.Clock(), payment.Refusal{
+		Provider: provider, Account: acct, Reason: refused.Reason, Detail: refused.Detail, Body: body, Count: 1,
+	})
 	return errWebhookRefused.Because(refused)
 }

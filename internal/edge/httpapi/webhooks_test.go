@@ -61,9 +61,9 @@ func openHooks(t *testing.T, patience time.Duration, verifyErr error, receive fu
 	d := httpapi.WebhookDeps{
 		Log: log, Clock: clock.System(), Receiver: receiver,
 		Providers: payment.Providers{verifier{name: h.name, err: verifyErr}},
-		Sample: func(context.Context, int, string, string, *payment.VerifyError, []byte) error {
-			return nil
-		},
+		Refusals: httpapi.NewRefusals(log, func(ctx context.Context, r payment.Refusal) error {
+			return payment.Inbox{}.Refused(ctx, h.db.Pool, r)
+		}),
 	}
 	if receive != nil {
 		d.Receiver = receive(receiver)
@@ -200,6 +200,9 @@ func TestWebhookUnverified(t *testing.T) {
 	h = openHooks(t, 0, &payment.VerifyError{Reason: "signature", Detail: "it is forged"}, nil)
 	refused(t, h.post(strings.NewReader("{}"), nil), http.StatusBadRequest, "webhook.refused")
 	require.Equal(t, 1, h.counted("refused_signature"))
+	var kept int
+	require.NoError(t, h.db.Owner.QueryRow(t.Context(), `SELECT count FROM webhook_refusals WHERE provider = $1 AND reason = 'signature'`, h.name).Scan(&kept))
+	require.Equal(t, 1, kept, "the first is written at once")
 }
 
 // full has no room for receipts.

@@ -22,7 +22,7 @@ import (
 type writer struct{ *applier }
 
 func (w writer) ApplyTx(ctx context.Context, tx pgx.Tx, obs []payment.Observation) ([]payment.Outcome, error) {
-	if _, err := tx.Exec(ctx, `INSERT INTO webhook_samples (slot, provider, account, reason, detail, body) VALUES (1, '', '', '', '', '')`); err != nil {
+	if _, err := tx.Exec(ctx, `INSERT INTO webhook_refusals (provider, account, reason, count, detail, body) VALUES ('', '', '', 1, '', '')`); err != nil {
 		return nil, err
 	}
 	return w.applier.ApplyTx(ctx, tx, obs)
@@ -102,7 +102,7 @@ func TestPreviewChangesNothing(t *testing.T) {
 	require.Equal(t, payment.Done, effect.Verdict)
 	require.Equal(t, row, effect.Facts[0].InboxID)
 	require.Equal(t, 1, b.applier.applied["evt_1"], "it was applied")
-	require.Equal(t, 0, count(t, b.db, `SELECT count(*) FROM webhook_samples`), "and undone")
+	require.Equal(t, 0, count(t, b.db, `SELECT count(*) FROM webhook_refusals`), "and undone")
 	require.Equal(t, 1, b.count(t, `state = 'dead' AND attempts = 9 AND replays = 0`))
 
 	b.applier.poison["evt_1"] = true

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/mail"
@@ -57,6 +58,21 @@ func (c Config) complete() (Config, error) {
 		return c, errors.New("notify: the password of the mail server would travel in the clear; use starttls or tls")
 	}
 	return c, nil
+}
+
+// Try begins a conversation with the mail server, signs in and ends it. Nothing
+// is sent.
+func (c Config) Try(ctx context.Context) error {
+	c, err := c.complete()
+	if err != nil {
+		return err
+	}
+	if c.Host == "" {
+		return errors.New("notify: there is no mail server")
+	}
+	line := connection{cfg: c}
+	defer line.close()
+	return line.open(ctx)
 }
 
 func (c Config) client() (*gomail.Client, error) {

@@ -196,7 +196,7 @@ var owners = map[string][]string{
 	"account":     {"accounts", "sessions", "api_tokens", "guest_sessions", "setup_links", "mail_links", "mail_link_tokens", "audit_log"},
 	"catalog":     {"events", "price_bundles", "photos"},
 	"media":       {"blobs"},
-	"payment":     {"inbox", "webhook_samples"},
+	"payment":     {"inbox", "webhook_refusals"},
 	"order":       {"orders", "order_lines", "reservations", "open_orders", "attempts", "payments", "refund_requests", "refunds", "open_refunds", "disputes", "dispute_movements", "decisions", "order_history", "order_claims"},
 	"entitlement": {"entitlements"},
 	"ledger":      {"ledger_accounts", "ledger_entries", "ledger_postings", "wallets"},

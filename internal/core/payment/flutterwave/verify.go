@@ -37,7 +37,7 @@ var (
 )
 
 // Verify implements payment.Provider. The reasons of a *payment.VerifyError are
-// "malformed" and "signature". A replay is not noticed here and does no harm: a
+// "unsigned", "malformed" and "signature". A replay is not noticed here and does no harm: a
 // webhook only says what to ask about.
 func (c *Client) Verify(_ context.Context, _ time.Time, header http.Header, body []byte) (payment.Receipt, error) {
 	if len(body) > maxBody {
@@ -52,6 +52,9 @@ func (c *Client) Verify(_ context.Context, _ time.Time, header http.Header, body
 }
 
 func (c *Client) checkHash(values []string) error {
+	if len(values) == 0 {
+		return refuse(payment.Unsigned, "there is no %s header", HashHeader)
+	}
 	if len(values) != 1 {
 		return refuse("signature", "there are %d %s headers instead of one", len(values), HashHeader)
 	}

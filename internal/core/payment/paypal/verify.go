@@ -51,7 +51,7 @@ var (
 )
 
 // Verify implements payment.Provider. The reasons of a *payment.VerifyError are
-// "malformed", "algorithm", "certificate" and "signature". A certificate that is
+// "unsigned", "malformed", "algorithm", "certificate" and "signature". A certificate that is
 // not known yet is fetched; if that fails, the error is a plain one.
 //
 // PayPal documents no bound for the age of a webhook and sends it again for three
@@ -90,6 +90,9 @@ type transmission struct {
 
 func parseTransmission(header http.Header) (transmission, error) {
 	var t transmission
+	if len(header.Values(HeaderSignature)) == 0 {
+		return t, refuse(payment.Unsigned, "there is no %s header", HeaderSignature)
+	}
 	var signature string
 	for _, h := range []struct {
 		name string

@@ -286,7 +286,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"another name for the algorithm", with(good, paypal.HeaderAlgorithm, "SHA1withRSA"), body, "algorithm"},
 		{"no algorithm at all", with(good, paypal.HeaderAlgorithm, "none"), body, "algorithm"},
 		{"lower case", with(good, paypal.HeaderAlgorithm, "sha256withrsa"), body, "algorithm"},
-		{"no signature", with(good, paypal.HeaderSignature), body, "signature"},
+		{"no signature", with(good, paypal.HeaderSignature), body, "unsigned"},
 		{"no id", with(good, paypal.HeaderID), body, "signature"},
 		{"no time", with(good, paypal.HeaderTime), body, "signature"},
 		{"no certificate", with(good, paypal.HeaderCert), body, "signature"},

@@ -44,7 +44,7 @@ var (
 )
 
 // Verify implements payment.Provider. The reasons of a *payment.VerifyError are
-// "malformed", "signature", "stale", "mode" and "account".
+// "unsigned", "malformed", "signature", "stale", "mode" and "account".
 func (c *Client) Verify(_ context.Context, now time.Time, header http.Header, body []byte) (payment.Receipt, error) {
 	if len(body) > maxBody {
 		return payment.Receipt{}, refuse("malformed", "the body has %d bytes, more than %d", len(body), maxBody)
@@ -145,6 +145,9 @@ type signature struct {
 // than v1 are skipped: v0 is for tests and protects nothing.
 func parseSignature(values []string) (signature, error) {
 	var s signature
+	if len(values) == 0 {
+		return s, refuse(payment.Unsigned, "there is no %s header", SignatureHeader)
+	}
 	if len(values) != 1 {
 		return s, refuse("signature", "there are %d %s headers instead of one", len(values), SignatureHeader)
 	}

@@ -150,7 +150,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{"301 s ahead", signed(body, secret, now.Add(301*time.Second)), body, "stale"},
 		{"an hour ahead", signed(body, secret, now.Add(time.Hour)), body, "stale"},
 		{"another time under the same signature", raw("t=1777636799,v1=" + mac), body, "signature"},
-		{"no header", http.Header{}, body, "signature"},
+		{"no header", http.Header{}, body, "unsigned"},
 		{"two headers", raw(header, header), body, "signature"},
 		{"no time", raw("v1=" + mac), body, "malformed"},
 		{"two times", raw(at + "," + header), body, "malformed"},

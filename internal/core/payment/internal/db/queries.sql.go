@@ -256,6 +256,38 @@ func (q *Queries) ClaimStrays(ctx context.Context, db DBTX, arg ClaimStraysParam
 	return items, nil
 }
 
+const countRefused = `-- name: CountRefused :exec
+INSERT INTO webhook_refusals AS w (provider, account, reason, count, detail, body)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (provider, account, reason) DO UPDATE SET
+  count = excluded.count + CASE WHEN w.last_at < app_now() - interval '1 day' THEN 0 ELSE w.count END,
+  first_at = CASE WHEN w.last_at < app_now() - interval '1 day' THEN excluded.first_at ELSE w.first_at END,
+  last_at = excluded.last_at, detail = excluded.detail, body = excluded.body
+`
+
+type CountRefusedParams struct {
+	Provider string
+	Account  string
+	Reason   string
+	Count    int64
+	Detail   string
+	Body     []byte
+}
+
+// Adds to what is counted of one account and reason. After a day without any the
+// count begins anew. The primary key lets instances add at the same time.
+func (q *Queries) CountRefused(ctx context.Context, db DBTX, arg CountRefusedParams) error {
+	_, err := db.Exec(ctx, countRefused,
+		arg.Provider,
+		arg.Account,
+		arg.Reason,
+		arg.Count,
+		arg.Detail,
+		arg.Body,
+	)
+	return err
+}
+
 const drawSeq = `-- name: DrawSeq :one
 SELECT nextval('inbox_seq')::bigint AS seq, app_now()::timestamptz AS now
 `
@@ -652,35 +684,6 @@ func (q *Queries) Replay(ctx context.Context, db DBTX, arg ReplayParams) (int64,
 		return 0, err
 	}
 	return result.RowsAffected(), nil
-}
-
-const sampleRejected = `-- name: SampleRejected :exec
-INSERT INTO webhook_samples (slot, provider, account, reason, detail, body, received_at)
-VALUES ($1, $2, $3, $4, $5, $6, app_now())
-ON CONFLICT (slot) DO UPDATE SET provider = excluded.provider, account = excluded.account, reason = excluded.reason,
-  detail = excluded.detail, body = excluded.body, received_at = excluded.received_at
-`
-
-type SampleRejectedParams struct {
-	Slot     int32
-	Provider string
-	Account  string
-	Reason   string
-	Detail   string
-	Body     []byte
-}
-
-// One of a hundred slots is overwritten, so that a flood fills nothing.
-func (q *Queries) SampleRejected(ctx context.Context, db DBTX, arg SampleRejectedParams) error {
-	_, err := db.Exec(ctx, sampleRejected,
-		arg.Slot,
-		arg.Provider,
-		arg.Account,
-		arg.Reason,
-		arg.Detail,
-		arg.Body,
-	)
-	return err
 }
 
 const stateOf = `-- name: StateOf :one
