@@ -48,7 +48,8 @@ const (
 )
 
 // Run examines the installation with the settings that serve would have, and
-// fails if something is wrong. It changes nothing anywhere.
+// fails if something is wrong. It changes nothing, save that the webhooks that it
+// sends are counted as unsigned.
 func (c *doctorCmd) Run(s *streams) error {
 	if err := c.complete(); err != nil {
 		return err

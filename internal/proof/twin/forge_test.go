@@ -52,7 +52,7 @@ func TestForgeriesAreRefusedByOurAdapter(t *testing.T) {
 	require.Equal(t, payment.ClassFact, accepted[completed].Class)
 
 	want := map[string]string{
-		twin.ForgeWrongSecret: "signature", twin.ForgeUnsigned: "signature", twin.ForgeV0: "signature",
+		twin.ForgeWrongSecret: "signature", twin.ForgeUnsigned: "unsigned", twin.ForgeV0: "signature",
 		twin.ForgeStale: "stale", twin.ForgeFuture: "stale", twin.ForgeAltered: "signature", twin.ForgeAppended: "signature",
 		twin.ForgeReformatted: "signature", twin.ForgeBOM: "signature", twin.ForgeOtherAccount: "account",
 		twin.ForgeLiveMode: "mode", twin.ForgeOtherBody: "signature",
