@@ -178,7 +178,9 @@ func TestNobodyDevelops(t *testing.T) {
 	f := setUp(t, nil)
 	f.write(t, "a.jpg", photograph(t, "testdata/video-001.jpeg"))
 	f.Wait = true
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	// Long enough to put the file in on a machine that is busy; nobody develops it
+	// however long one waits.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	got, err := Run(ctx, f.Config)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
