@@ -53,7 +53,7 @@ WITH pay AS (
   SELECT 'dispute twice ' || provider || ':' || account || ':' || dispute_id
   FROM disputes GROUP BY provider, account, dispute_id HAVING count(*) > 1
   UNION ALL
-  SELECT 'movement twice ' || provider || ':' || account || ':' || dispute_id || ':' || movement_id
+  SELECT 'disputed money twice ' || provider || ':' || account || ':' || dispute_id || ':' || movement_id
   FROM dispute_movements GROUP BY provider, account, dispute_id, movement_id HAVING count(*) > 1
   UNION ALL
   SELECT 'entry of no movement ' || e.key FROM ledger_entries e

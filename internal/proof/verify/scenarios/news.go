@@ -102,12 +102,12 @@ func disputeNews(ctx context.Context, w *verify.World) error {
 	if err != nil {
 		return err
 	}
-	racers, hold, err := raceAt(ctx, w)
+	racers, hold, err := raceAt(ctx, w, newsInHand)
 	if err != nil {
 		return err
 	}
 	defer hold.Open()
-	dispute, err := w.Twin.OpenDispute(ctx, twin.DisputeOrder{Payment: d.payment, Faults: []twin.Fault{twin.Silence}})
+	dispute, err := w.Twin.OpenDispute(ctx, twin.DisputeOrder{Payment: d.payment, Amount: d.cart.Total, Faults: []twin.Fault{twin.Silence}})
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,8 @@ func disputeNews(ctx context.Context, w *verify.World) error {
 }
 
 // refundUndone lets two events of a refund that was begun at the provider and has
-// failed there be applied at once: both are the first that is heard of it.
+// failed there be applied at once: both are the first that is heard of it, and are
+// held before they post anything.
 func refundUndone(ctx context.Context, w *verify.World) error {
 	d, err := newDeal(ctx, w, twin.Stripe)
 	if err == nil {
@@ -132,7 +133,7 @@ func refundUndone(ctx context.Context, w *verify.World) error {
 	if err != nil {
 		return err
 	}
-	racers, hold, err := raceAt(ctx, w)
+	racers, hold, err := raceAt(ctx, w, "settle.after_grants")
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ var c03 = verify.Scenario{
 	Run: func(ctx context.Context, w *verify.World) error {
 		photo := w.Cart(1)
 		whole := verify.Cart{Whole: true, Total: verify.PriceEvent}
-		racers, hold, err := raceAt(ctx, w)
+		racers, hold, err := raceAt(ctx, w, newsInHand)
 		if err != nil {
 			return err
 		}
@@ -56,15 +56,19 @@ var c03 = verify.Scenario{
 	},
 }
 
-// raceAt replaces the instances by two that are held when they have news in hand.
-func raceAt(ctx context.Context, w *verify.World) ([]*verify.Instance, *verify.Barrier, error) {
+// newsInHand is the point at which news is claimed and nothing of it is applied.
+const newsInHand = "inbox.before_apply"
+
+// raceAt replaces the instances by two that are held at a point: newsInHand, or
+// further on.
+func raceAt(ctx context.Context, w *verify.World, point string) ([]*verify.Instance, *verify.Barrier, error) {
 	hold, err := w.NewBarrier(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	var racers []*verify.Instance
 	for _, name := range []string{"X", "Y"} {
-		i, err := w.Start(ctx, name, hold.At("inbox.before_apply"))
+		i, err := w.Start(ctx, name, hold.At(point))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -235,7 +239,7 @@ var c06 = verify.Scenario{
 	Rows: []string{"F1", "F2", "T1"}, Build: verify.Proof, Needs: []string{verify.Rounds, verify.FaultsFired, verify.Overlapping},
 	Quick: 16, Full: 200,
 	Run: func(ctx context.Context, w *verify.World) error {
-		_, hold, err := raceAt(ctx, w)
+		_, hold, err := raceAt(ctx, w, newsInHand)
 		if err != nil {
 			return err
 		}

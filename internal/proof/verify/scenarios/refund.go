@@ -229,7 +229,7 @@ func refundNews(ctx context.Context, w *verify.World) error {
 	if err != nil {
 		return err
 	}
-	racers, hold, err := raceAt(ctx, w)
+	racers, hold, err := raceAt(ctx, w, newsInHand)
 	if err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func partByPart(ctx context.Context, w *verify.World) error {
 // bulkAndSingle has one photograph paid twice, alone and in a bundle. The news of
 // the single one is held while the bundle is asked back, and both are let go.
 func bulkAndSingle(ctx context.Context, w *verify.World) error {
-	racers, hold, err := raceAt(ctx, w)
+	racers, hold, err := raceAt(ctx, w, newsInHand)
 	if err != nil {
 		return err
 	}

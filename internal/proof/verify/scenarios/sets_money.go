@@ -33,17 +33,11 @@ var moneySets = []verify.CutSet{
 		Members: []string{"order.refund_match"},
 	},
 	{
-		Name: "one dispute", By: []string{"W11"}, Breaks: []string{"I5: dispute twice", "I5: movement twice"}, Focus: "dispute",
+		Name: "one dispute", By: []string{"W11"}, Breaks: []string{"I5: dispute twice", "I5: disputed money twice"}, Focus: "dispute",
 		Members: []string{"order.lock", "uq_dispute", "uq_dispute_movement", "uq_order_history"},
 	},
 	{
-		Name: "disputed money is posted once", By: []string{"W11"}, Breaks: []string{"I5: movement", verify.CheckBooks}, Focus: "dispute",
-		Members: []string{
-			"order.lock", "uq_dispute", "uq_dispute_movement", "uq_order_history", "ledger.wallet_lock", "uq_ledger_entry", "uq_ledger_dispute",
-		},
-	},
-	{
-		Name: "a refund is taken back once", By: []string{"W11"}, Breaks: []string{"I5: refund", verify.CheckBooks}, Focus: "undone",
+		Name: "a refund is taken back once", By: []string{"W11"}, Breaks: []string{"I5: refund", verify.CheckBooks}, Focus: "undone", Rounds: 4,
 		Members: []string{"order.lock", "uq_refund", "uq_order_history", "ledger.wallet_lock", "uq_ledger_entry", "uq_ledger_undoes"},
 	},
 	{
