@@ -103,20 +103,50 @@ func (v *vigil) done() bool {
 	return true
 }
 
-// pollers waits until everything that is due was looked at and applied.
-func pollers(w *verify.World) func(context.Context) error {
+// lookers waits until those who ask providers have looked at everything that is
+// due in a table, and what they heard is applied. Time must not pass meanwhile:
+// they take milliseconds, in which the scenario lets minutes pass.
+func lookers(w *verify.World, table string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := w.Twin.Quiet(ctx, w.Patience); err != nil {
 			return err
 		}
-		err := w.Until(ctx, "everything that is due was looked at", func() (bool, error) {
-			n, err := w.Int(ctx, `SELECT count(*) FROM open_orders WHERE next_check_at <= app_now()`)
+		due := 0
+		err := w.Until(ctx, "everything that is due in "+table+" was looked at", func() (bool, error) {
+			n, err := w.Int(ctx, `SELECT count(*) FROM `+table+` WHERE next_check_at <= app_now()`)
+			due = max(due, n)
 			return n == 0, err
 		})
+		if err == nil && due > 0 {
+			err = asked(ctx, w)
+		}
 		if err != nil {
 			return err
 		}
 		return atRest(ctx, w)
+	}
+}
+
+// asked waits until the providers have not been asked anything for a moment: who
+// looks at what is due asks about one after the other.
+func asked(ctx context.Context, w *verify.World) error {
+	last := -1
+	for {
+		c, err := w.Twin.Counters(ctx)
+		if err != nil {
+			return err
+		}
+		n := 0
+		for _, each := range c.Requests {
+			n += each
+		}
+		if n == last {
+			return nil
+		}
+		last = n
+		if !verify.Wait(ctx, 300*time.Millisecond) {
+			return ctx.Err()
+		}
 	}
 }
 
@@ -161,7 +191,7 @@ func lostPayments(ctx context.Context, w *verify.World) error {
 			}
 		}
 	}
-	calm := pollers(w)
+	calm := lookers(w, "open_orders")
 	if err := v.step(ctx, 0, calm); err != nil {
 		return err
 	}
@@ -276,16 +306,7 @@ func lostRefunds(ctx context.Context, w *verify.World) error {
 		}
 		v.add(r.Provider+", a refund that "+to, `SELECT EXISTS (SELECT FROM refunds WHERE refund_id = $1 AND status <> 'pending')`, r.ID)
 	}
-	calm := func(ctx context.Context) error {
-		err := w.Until(ctx, "every refund that is due was looked at", func() (bool, error) {
-			n, err := w.Int(ctx, `SELECT count(*) FROM open_refunds WHERE next_check_at <= app_now()`)
-			return n == 0, err
-		})
-		if err != nil {
-			return err
-		}
-		return atRest(ctx, w)
-	}
+	calm := lookers(w, "open_refunds")
 	for !v.done() && v.now < 2*healed {
 		if err := v.step(ctx, 2*time.Minute, calm); err != nil {
 			return err
