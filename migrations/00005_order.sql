@@ -30,7 +30,6 @@ CREATE TABLE orders (
 CREATE INDEX orders_buyer ON orders (buyer_id, id);
 CREATE INDEX orders_event ON orders (event_id, id);
 CREATE INDEX orders_email ON orders (email, id);
-CREATE INDEX orders_guest_email ON orders (email) WHERE buyer_guest IS NOT NULL;
 
 CREATE TABLE order_lines (
   id         uuid PRIMARY KEY,

@@ -19,7 +19,7 @@ import (
 func (s *Server) register(http obs.HTTPMetrics) {
 	s.registry.MustRegister(http, pg.TxRetries, httpapi.Received,
 		gauge("proofroom_db_connections", "Connections of the pool that are in use.", func() float64 { return float64(s.pool.Stat().AcquiredConns()) }),
-		gauge("proofroom_inbox_due", "Inbox rows that wait to be applied, up to 301.", func() float64 {
+		gauge("proofroom_inbox_due", "Facts in the inbox that wait to be applied, up to 301.", func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			n, err := s.Drainer.Backlog(ctx)
@@ -61,7 +61,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		out["darkroom"] = err.Error() // other instances develop; this one serves
 	}
 	if len(s.providers) == 0 {
-		out["providers"] = "none is configured: nothing can be sold"
+		out["providers"] = "none is configured: only what is free can be ordered"
 	}
 	if s.draining.Load() {
 		status, out["draining"] = http.StatusServiceUnavailable, "this instance is stopping"

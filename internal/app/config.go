@@ -81,6 +81,9 @@ func (c *Config) complete() error {
 		}
 		c.Darkroom = filepath.Join(filepath.Dir(self), "darkroom")
 	}
+	if c.CommissionBps < 0 || c.CommissionBps > 10_000 {
+		return fmt.Errorf("--commission-bps %d is no share: it is 0 to 10000 hundredths of a percent", c.CommissionBps)
+	}
 	if len(c.PollWaits) == 0 {
 		return fmt.Errorf("--poll-waits names no time")
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"proofroom/internal/core/media/pool"
+	"proofroom/internal/core/order"
 	"proofroom/internal/core/payment"
 )
 
@@ -27,6 +28,8 @@ const (
 	clockTolerance = time.Minute
 	// A provider that has sold today has sent a webhook today.
 	silence = 24 * time.Hour
+	// What waits longer than this in the inbox is stuck, or its provider is away.
+	slowAfter = 10 * time.Minute
 )
 
 type doctorCmd struct {
@@ -138,15 +141,16 @@ func (d *doctor) clock(whose string, theirs, begun time.Time) {
 
 // backlog looks for what waits for a person.
 func (d *doctor) backlog(ctx context.Context, db *pgxpool.Pool) {
-	var dead, review, disputes, waiting int
-	err := db.QueryRow(ctx, `SELECT (SELECT count(*) FROM inbox WHERE state = 'dead'), (SELECT count(*) FROM orders WHERE state = 'review'),
-		(SELECT count(*) FROM disputes WHERE status = 'open'),
-		(SELECT count(*) FROM inbox WHERE state IN ('received', 'fetching', 'failed') AND received_at < app_now() - interval '10 minutes')`).
-		Scan(&dead, &review, &disputes, &waiting)
+	inbox, err := payment.Inbox{}.Waiting(ctx, db, slowAfter)
+	var review, disputes int
+	if err == nil {
+		review, disputes, err = order.Store{}.Waiting(ctx, db)
+	}
 	if err != nil {
 		d.say("queue", wrong, "it cannot be read: %v", err)
 		return
 	}
+	dead, waiting := inbox.Dead, inbox.Slow
 	if dead+review+disputes+waiting == 0 {
 		d.say("queue", fine, "nothing waits for a person")
 		return
@@ -202,18 +206,7 @@ func (d *doctor) heard(ctx context.Context, db *pgxpool.Pool) {
 	}
 	for _, p := range providers {
 		what := "webhooks of " + p.Name() + "/" + p.Account()
-		var got post
-		err := db.QueryRow(ctx, `SELECT
-			(SELECT count(*) FROM inbox WHERE provider = $1 AND account = $2 AND class <> 'reply' AND received_at > app_now() - $3::interval),
-			(SELECT count(*) FROM payments WHERE provider = $1 AND account = $2 AND created_at > app_now() - $3::interval),
-			coalesce(sum(count) FILTER (WHERE reason <> $4), 0)::bigint,
-			coalesce(min(first_at) FILTER (WHERE reason <> $4), app_now()),
-			coalesce(max(last_at) FILTER (WHERE reason <> $4), app_now()),
-			coalesce((array_agg(reason || ': ' || detail ORDER BY last_at DESC) FILTER (WHERE reason <> $4))[1], ''),
-			coalesce(sum(count) FILTER (WHERE reason = $4), 0)::bigint
-			FROM webhook_refusals WHERE provider = $1 AND account = $2 AND last_at > app_now() - $3::interval`,
-			p.Name(), p.Account(), silence, payment.Unsigned).
-			Scan(&got.events, &got.payments, &got.refused, &got.since, &got.last, &got.why, &got.unsigned)
+		got, err := postOf(ctx, db, p)
 		if err != nil {
 			d.say(what, wrong, "they cannot be counted: %v", err)
 			continue
@@ -221,6 +214,31 @@ func (d *doctor) heard(ctx context.Context, db *pgxpool.Pool) {
 		state, detail := got.judge()
 		d.say(what, state, "%s", detail)
 	}
+}
+
+func postOf(ctx context.Context, db *pgxpool.Pool, p payment.Provider) (post, error) {
+	heard, err := payment.Inbox{}.HeardOf(ctx, db, p.Name(), p.Account(), silence)
+	if err != nil {
+		return post{}, err
+	}
+	got := post{events: heard.Events}
+	if got.payments, err = (order.Store{}).PaymentsOf(ctx, db, p.Name(), p.Account(), silence); err != nil {
+		return post{}, err
+	}
+	for _, r := range heard.Refusals {
+		if r.Reason == payment.Unsigned {
+			got.unsigned += r.Count
+			continue
+		}
+		if got.refused == 0 { // the last of all
+			got.last, got.since, got.why = r.Last, r.First, r.Reason+": "+r.Detail
+		}
+		if r.First.Before(got.since) {
+			got.since = r.First
+		}
+		got.refused += r.Count
+	}
+	return got, nil
 }
 
 func (p post) judge() (state, detail string) {

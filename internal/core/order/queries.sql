@@ -313,7 +313,7 @@ SELECT EXISTS (SELECT FROM orders WHERE event_id = @event_id)::boolean AS ok;
 -- name: OrdersOfGuest :many
 SELECT id FROM orders WHERE buyer_id = @guest_id AND buyer_guest IS NOT NULL;
 
--- Index orders_guest_email.
+-- Index orders_email.
 -- name: OrdersOfEmail :many
 SELECT id FROM orders WHERE email = @email AND buyer_guest IS NOT NULL;
 

@@ -67,3 +67,22 @@ func (s Store) Search(ctx context.Context, q pg.DBTX, f Filter) ([]Found, error)
 	}
 	return out, nil
 }
+
+// Waiting counts the orders in review and the disputes that are open.
+func (s Store) Waiting(ctx context.Context, q pg.DBTX) (reviews, disputes int, err error) {
+	r, err := s.q.CountWaiting(ctx, q)
+	if err != nil {
+		return 0, 0, fmt.Errorf("count what waits for a person: %w", err)
+	}
+	return int(r.Reviews), int(r.Disputes), nil
+}
+
+// PaymentsOf counts the payments of an account that were heard of in the time
+// since.
+func (s Store) PaymentsOf(ctx context.Context, q pg.DBTX, provider, account string, since time.Duration) (int, error) {
+	n, err := s.q.CountPayments(ctx, q, db.CountPaymentsParams{Provider: provider, Account: account, Since: since.Seconds()})
+	if err != nil {
+		return 0, fmt.Errorf("count payments: %w", err)
+	}
+	return int(n), nil
+}

@@ -15,3 +15,16 @@ FROM (SELECT DISTINCT h.order_id FROM order_history h
       WHERE h.state IN ('review', 'disputed') AND h.state = @state AND h.order_id < @before) had
 JOIN orders o ON o.id = had.order_id
 WHERE o.state = @state ORDER BY o.id DESC LIMIT @max;
+
+-- How many orders and disputes wait for a person. Orders by index
+-- order_history_rare; disputes are few.
+-- name: CountWaiting :one
+SELECT (SELECT count(*) FROM orders o WHERE o.state = 'review'
+          AND o.id IN (SELECT h.order_id FROM order_history h WHERE h.state IN ('review', 'disputed') AND h.state = 'review')) AS reviews,
+       (SELECT count(*) FROM disputes WHERE status = 'open') AS disputes;
+
+-- Payments of one account that were heard of lately. A whole scan: a person asks,
+-- now and then.
+-- name: CountPayments :one
+SELECT count(*) FROM payments
+WHERE provider = @provider AND account = @account AND created_at > app_now() - make_interval(secs => @since);

@@ -362,6 +362,8 @@ type Refusal struct {
 	Detail   string
 	Body     []byte // of which MaxRefused bytes are kept
 	Count    int
+	// First and Last are when, in UTC. The database dates what is added.
+	First, Last time.Time
 }
 
 // MaxRefused bounds what is kept of a refused body.
@@ -378,6 +380,47 @@ func (in Inbox) Refused(ctx context.Context, q pg.DBTX, r Refusal) error {
 		return fmt.Errorf("count refused webhooks: %w", err)
 	}
 	return nil
+}
+
+// Backlogged is what waits in the inbox.
+type Backlogged struct {
+	Dead int // given up, for a person
+	Slow int // not worked for longer than asked about
+}
+
+// Waiting counts what is dead, and what has waited for longer than longest.
+func (in Inbox) Waiting(ctx context.Context, q pg.DBTX, longest time.Duration) (Backlogged, error) {
+	r, err := in.q.Waiting(ctx, q, longest.Seconds())
+	if err != nil {
+		return Backlogged{}, fmt.Errorf("count what waits: %w", err)
+	}
+	return Backlogged{int(r.Dead), int(r.Slow)}, nil
+}
+
+// Heard is what one account has sent.
+type Heard struct {
+	Events   int       // taken
+	Refusals []Refusal // the last first, without bodies
+}
+
+// HeardOf tells what an account has sent in the time since.
+func (in Inbox) HeardOf(ctx context.Context, q pg.DBTX, provider, account string, since time.Duration) (Heard, error) {
+	n, err := in.q.HeardOf(ctx, q, db.HeardOfParams{Provider: provider, Account: account, Since: since.Seconds()})
+	if err != nil {
+		return Heard{}, fmt.Errorf("count webhooks: %w", err)
+	}
+	rows, err := in.q.RefusalsOf(ctx, q, db.RefusalsOfParams{Provider: provider, Account: account, Since: since.Seconds()})
+	if err != nil {
+		return Heard{}, fmt.Errorf("read refused webhooks: %w", err)
+	}
+	h := Heard{Events: int(n)}
+	for _, r := range rows {
+		h.Refusals = append(h.Refusals, Refusal{
+			Provider: provider, Account: account, Reason: r.Reason, Detail: r.Detail, Count: int(r.Count),
+			First: r.FirstAt.UTC(), Last: r.LastAt.UTC(),
+		})
+	}
+	return h, nil
 }
 
 // Providers are the accounts that this installation takes money with.

@@ -178,3 +178,20 @@ FROM inbox WHERE id = @id;
 UPDATE inbox SET state = 'received', ready = class <> 'pointer', again = false, done_at = NULL, attempts = 0, lost = 0,
   since = app_now(), next_attempt_at = app_now(), replays = replays + 1
 WHERE id = @id AND state IN ('failed', 'dead') AND replays = @replays;
+
+-- What waits in the inbox. A whole scan: a person asks, now and then.
+-- name: Waiting :one
+SELECT count(*) FILTER (WHERE state = 'dead') AS dead,
+       count(*) FILTER (WHERE state IN ('received', 'fetching', 'failed') AND received_at < app_now() - make_interval(secs => @longest)) AS slow
+FROM inbox WHERE state IN ('dead', 'received', 'fetching', 'failed');
+
+-- What one account has sent of late. A whole scan: a person asks, now and then.
+-- name: HeardOf :one
+SELECT count(*) FROM inbox
+WHERE provider = @provider AND account = @account AND class <> 'reply' AND received_at > app_now() - make_interval(secs => @since);
+
+-- What was refused of one account of late, by reason, the last first. Primary key.
+-- name: RefusalsOf :many
+SELECT reason, count, first_at, last_at, detail FROM webhook_refusals
+WHERE provider = @provider AND account = @account AND last_at > app_now() - make_interval(secs => @since)
+ORDER BY last_at DESC;

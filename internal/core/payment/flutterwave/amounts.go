@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"proofroom/internal/base/money"
 	"proofroom/internal/core/payment"
 )
 
@@ -44,21 +45,13 @@ const maximum = 999_999_999_999_999
 // toWire turns minor units of currency (ISO 4217, upper case) into Flutterwave's
 // amount: a JSON number of major units.
 func toWire(currency string, minor int64) (json.Number, error) {
-	r, ok := rails[currency]
-	if !ok {
+	if _, ok := rails[currency]; !ok {
 		return "", fmt.Errorf("flutterwave takes no %q", currency)
 	}
 	if minor <= 0 || minor > maximum {
 		return "", fmt.Errorf("%d minor units of %s cannot be charged", minor, currency)
 	}
-	s := strconv.FormatInt(minor, 10)
-	if r.digits == 0 {
-		return json.Number(s), nil
-	}
-	if missing := r.digits + 1 - len(s); missing > 0 {
-		s = strings.Repeat("0", missing) + s
-	}
-	return json.Number(s[:len(s)-r.digits] + "." + s[len(s)-r.digits:]), nil
+	return json.Number(money.Amount{Minor: minor, Currency: currency}.Decimal()), nil
 }
 
 // fromWire turns Flutterwave's amount of currency (upper case) into minor units.
@@ -66,7 +59,7 @@ func toWire(currency string, minor int64) (json.Number, error) {
 func fromWire(currency string, wire json.Number) (int64, error) {
 	minor, rest, err := read(currency, wire)
 	if err == nil && rest {
-		err = fmt.Errorf("flutterwave stated %s %s, which is no whole number of minor units", clip(wire.String(), 40), currency)
+		err = fmt.Errorf("flutterwave stated %s %s, which is no whole number of minor units", payment.Clip(wire.String(), 40), currency)
 	}
 	return minor, err
 }
@@ -85,12 +78,12 @@ func feeFromWire(currency string, wire json.Number) (int64, error) {
 func read(currency string, wire json.Number) (minor int64, rest bool, err error) {
 	r, ok := rails[currency]
 	if !ok {
-		return 0, false, fmt.Errorf("flutterwave stated an amount in the unknown currency %q", clip(currency, 10))
+		return 0, false, fmt.Errorf("flutterwave stated an amount in the unknown currency %q", payment.Clip(currency, 10))
 	}
 	whole, fraction, dotted := strings.Cut(wire.String(), ".")
-	if !allDigits(whole) || dotted && !allDigits(fraction) {
+	if !payment.Digits(whole) || dotted && !payment.Digits(fraction) {
 		// A sign and an exponent are JSON numbers too, and no amounts.
-		return 0, false, fmt.Errorf("flutterwave stated %q, which is no amount", clip(wire.String(), 40))
+		return 0, false, fmt.Errorf("flutterwave stated %q, which is no amount", payment.Clip(wire.String(), 40))
 	}
 	fraction = strings.TrimRight(fraction, "0")
 	if len(fraction) > r.digits {
@@ -99,12 +92,10 @@ func read(currency string, wire json.Number) (minor int64, rest bool, err error)
 	digits := whole + fraction + strings.Repeat("0", r.digits-len(fraction))
 	minor, err = strconv.ParseInt(digits, 10, 64)
 	if err != nil || minor > maximum {
-		return 0, false, fmt.Errorf("flutterwave stated %q, which is too large", clip(wire.String(), 40))
+		return 0, false, fmt.Errorf("flutterwave stated %q, which is too large", payment.Clip(wire.String(), 40))
 	}
 	return minor, rest, nil
 }
-
-func allDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // Minimum implements payment.Provider: Flutterwave states none. A smaller price
 // may then still be refused when the page is asked for.

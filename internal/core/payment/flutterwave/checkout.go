@@ -108,7 +108,7 @@ func newPage(in payment.CheckoutRequest, now time.Time) (pageRequest, error) {
 func title(in payment.CheckoutRequest) string {
 	for _, s := range []string{in.Description, lineName(in.Lines)} {
 		if s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD")); s != "" {
-			return clip(s, maxTitle)
+			return payment.Clip(s, maxTitle)
 		}
 	}
 	return "Order"
@@ -132,7 +132,7 @@ func (c *Client) FetchCheckout(ctx context.Context, ref string) (payment.Checkou
 // what was paid. A payment that is under way leaves the attempt processing.
 func (c *Client) CloseCheckout(ctx context.Context, ref, link string) (payment.Checkout, error) {
 	if link == "" {
-		return payment.Checkout{}, fmt.Errorf("flutterwave: the address of the page %s is not known, so it cannot be closed", clip(ref, 64))
+		return payment.Checkout{}, fmt.Errorf("flutterwave: the address of the page %s is not known, so it cannot be closed", payment.Clip(ref, 64))
 	}
 	var off json.RawMessage
 	err := c.post(ctx, "disable a checkout page", "/payments/link/disable", map[string]string{"link": link}, &off)

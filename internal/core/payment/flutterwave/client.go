@@ -112,22 +112,8 @@ func New(cfg Config) (*Client, error) {
 	if c.timeout <= 0 {
 		c.timeout = defaultTimeout
 	}
-	c.http = httpClient(cfg.HTTPClient)
+	c.http = payment.HTTPClient(cfg.HTTPClient)
 	return c, nil
-}
-
-func httpClient(given *http.Client) *http.Client {
-	var c http.Client
-	if given != nil {
-		c = *given
-	} else {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = 64
-		c.Transport = t
-	}
-	// The API redirects nowhere; following would hand the key on.
-	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &c
 }
 
 // Name implements payment.Provider.
@@ -224,7 +210,7 @@ func unreached(what string, err error) error {
 
 // outcome turns an answer into one of the errors of the contract, or nil.
 func outcome(what string, status int, a answer) error {
-	said := fmt.Sprintf("status %d, %s: %s", status, clip(a.Status, 20), clip(a.Message, 200))
+	said := fmt.Sprintf("status %d, %s: %s", status, payment.Clip(a.Status, 20), payment.Clip(a.Message, 200))
 	switch {
 	case status/100 == 2 && strings.EqualFold(a.Status, "success"):
 		if len(a.Data) == 0 || bytes.Equal(a.Data, []byte("null")) {
@@ -237,7 +223,7 @@ func outcome(what string, status int, a answer) error {
 	case (status == http.StatusNotFound || status == http.StatusBadRequest) && foundNothing(a.Message):
 		return fmt.Errorf("flutterwave: %s: %w", what, payment.ErrNotFound)
 	case status == http.StatusBadRequest, status == http.StatusUnprocessableEntity:
-		return &payment.RejectedError{Provider: Name, Code: strconv.Itoa(status), Message: clip(a.Message, 200)}
+		return &payment.RejectedError{Provider: Name, Code: strconv.Itoa(status), Message: payment.Clip(a.Message, 200)}
 	}
 	return fmt.Errorf("flutterwave: %s: the outcome is unknown: %s", what, said)
 }
@@ -247,15 +233,6 @@ func outcome(what string, status int, a answer) error {
 func foundNothing(message string) bool {
 	m := strings.ToLower(message)
 	return strings.Contains(m, "not found") || strings.HasPrefix(m, "no ") && strings.Contains(m, " found")
-}
-
-// clip keeps what a provider says short and storable.
-func clip(s string, most int) string {
-	s = strings.ToValidUTF8(s, "?")
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "…"
-	}
-	return s
 }
 
 // pages reads a list whole, page by page, and hands each entry to take, which

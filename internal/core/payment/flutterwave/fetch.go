@@ -51,7 +51,7 @@ func (c *Client) fetch(ctx context.Context, object string) ([]payment.Observatio
 	if goodID(object) {
 		return c.fetchTransaction(ctx, object)
 	}
-	return nil, fmt.Errorf("flutterwave: nothing is known about objects like %q", clip(object, 64))
+	return nil, fmt.Errorf("flutterwave: nothing is known about objects like %q", payment.Clip(object, 64))
 }
 
 func (c *Client) fetchTransaction(ctx context.Context, id string) ([]payment.Observation, error) {
@@ -74,7 +74,7 @@ func (c *Client) transaction(ctx context.Context, id string) (payment.Observatio
 		return payment.Observation{}, err
 	}
 	if guardAsked.On() && t.ID.String() != id {
-		return payment.Observation{}, fmt.Errorf("flutterwave: asked for the transaction %s, got %q", id, clip(t.ID.String(), 40))
+		return payment.Observation{}, fmt.Errorf("flutterwave: asked for the transaction %s, got %q", id, payment.Clip(t.ID.String(), 40))
 	}
 	return c.paymentFact(t)
 }
@@ -85,7 +85,7 @@ func (c *Client) fetchRefund(ctx context.Context, id string) ([]payment.Observat
 		return nil, err
 	}
 	if guardAsked.On() && r.ID.String() != id {
-		return nil, fmt.Errorf("flutterwave: asked for the refund %s, got %q", id, clip(r.ID.String(), 40))
+		return nil, fmt.Errorf("flutterwave: asked for the refund %s, got %q", id, payment.Clip(r.ID.String(), 40))
 	}
 	of := r.of()
 	if !goodID(of) {
@@ -150,7 +150,7 @@ func (c *Client) Disputes(ctx context.Context, since time.Time) ([]payment.Obser
 func (c *Client) disputed(ctx context.Context, cb chargeback, paid map[string]payment.Observation) ([]payment.Observation, error) {
 	of := cb.TransactionID.String()
 	if !goodID(of) {
-		return nil, fmt.Errorf("flutterwave: the chargeback %q names no transaction", clip(cb.ID.String(), 40))
+		return nil, fmt.Errorf("flutterwave: the chargeback %q names no transaction", payment.Clip(cb.ID.String(), 40))
 	}
 	var facts []payment.Observation
 	o, known := paid[of]

@@ -51,7 +51,7 @@ type chargeback struct {
 
 // goodID reports whether an id of Flutterwave's can be a key of ours.
 func goodID(id string) bool {
-	return allDigits(id) && len(id) <= 20 && id[0] != '0'
+	return payment.Digits(id) && len(id) <= 20 && id[0] != '0'
 }
 
 // ownID is our own id of an attempt, if text is one as we write it.
@@ -114,13 +114,13 @@ func (c *Client) observation(kind payment.Kind, status, currency string) payment
 func (c *Client) paymentFact(t transaction) (payment.Observation, error) {
 	id := t.ID.String()
 	if !goodID(id) {
-		return payment.Observation{}, fmt.Errorf("flutterwave sent a transaction with the unusable id %q", clip(id, 40))
+		return payment.Observation{}, fmt.Errorf("flutterwave sent a transaction with the unusable id %q", payment.Clip(id, 40))
 	}
 	o := c.observation(payment.KindPayment, paymentStatus(t.Status), strings.ToUpper(t.Currency))
 	o.PaymentID, o.AttemptID = id, ownID(t.TxRef)
 	amount, err := fromWire(o.Currency, t.Amount)
 	if err == nil && o.Status == "" {
-		err = fmt.Errorf("flutterwave sent the transaction %s with the unknown status %q", id, clip(t.Status, 40))
+		err = fmt.Errorf("flutterwave sent the transaction %s with the unknown status %q", id, payment.Clip(t.Status, 40))
 	}
 	if err != nil && o.AttemptID == uuid.Nil {
 		o.Status, o.Currency = payment.PaymentPending, ""
@@ -154,11 +154,11 @@ func (t transaction) fee(currency string, amount int64) (int64, error) {
 func (c *Client) refundFact(r refund, transactionID, currency string) (payment.Observation, error) {
 	id := r.ID.String()
 	if !goodID(id) {
-		return payment.Observation{}, fmt.Errorf("flutterwave sent a refund with the unusable id %q", clip(id, 40))
+		return payment.Observation{}, fmt.Errorf("flutterwave sent a refund with the unusable id %q", payment.Clip(id, 40))
 	}
 	o := c.observation(payment.KindRefund, refundStatus(r.Status), currency)
 	if o.Status == "" {
-		return payment.Observation{}, fmt.Errorf("flutterwave sent the refund %s with the unknown status %q", id, clip(r.Status, 40))
+		return payment.Observation{}, fmt.Errorf("flutterwave sent the refund %s with the unknown status %q", id, payment.Clip(r.Status, 40))
 	}
 	o.RefundID, o.PaymentID, o.RequestID = id, transactionID, noted(r)
 	o.Unnamed = o.RequestID == uuid.Nil
@@ -196,11 +196,11 @@ func noted(r refund) uuid.UUID {
 func (c *Client) chargebackFacts(cb chargeback, currency string) ([]payment.Observation, error) {
 	id, of := cb.ID.String(), cb.TransactionID.String()
 	if !goodID(id) || !goodID(of) {
-		return nil, fmt.Errorf("flutterwave sent a chargeback with the unusable ids %q and %q", clip(id, 40), clip(of, 40))
+		return nil, fmt.Errorf("flutterwave sent a chargeback with the unusable ids %q and %q", payment.Clip(id, 40), payment.Clip(of, 40))
 	}
 	status, end := disputeStatus(cb.Status)
 	if status == "" {
-		return nil, fmt.Errorf("flutterwave sent the chargeback %s with the unknown status %q", id, clip(cb.Status, 40))
+		return nil, fmt.Errorf("flutterwave sent the chargeback %s with the unknown status %q", id, payment.Clip(cb.Status, 40))
 	}
 	o := c.observation(payment.KindDispute, status, currency)
 	o.DisputeID, o.PaymentID, o.Outcome = id, of, end

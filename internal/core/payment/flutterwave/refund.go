@@ -32,7 +32,7 @@ func (c *Client) Refund(ctx context.Context, in payment.RefundRequest) ([]paymen
 		return nil, &payment.RejectedError{Provider: Name, Code: "amount", Message: err.Error()}
 	}
 	if !goodID(in.PaymentID) {
-		return nil, fmt.Errorf("flutterwave: refund %q: %w", clip(in.PaymentID, 40), payment.ErrNotFound)
+		return nil, fmt.Errorf("flutterwave: refund %q: %w", payment.Clip(in.PaymentID, 40), payment.ErrNotFound)
 	}
 	if in.Again && guardOnce.On() {
 		return c.given(ctx, in)
@@ -43,7 +43,7 @@ func (c *Client) Refund(ctx context.Context, in payment.RefundRequest) ([]paymen
 		return nil, err
 	}
 	if of := got.of(); guardAsked.On() && of != "" && of != in.PaymentID {
-		return nil, fmt.Errorf("flutterwave: refund: the outcome is unknown, the answer is about the transaction %q", clip(of, 40))
+		return nil, fmt.Errorf("flutterwave: refund: the outcome is unknown, the answer is about the transaction %q", payment.Clip(of, 40))
 	}
 	o, err := c.refundFact(got, in.PaymentID, in.Currency)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -41,7 +40,7 @@ var (
 // webhook only says what to ask about.
 func (c *Client) Verify(_ context.Context, _ time.Time, header http.Header, body []byte) (payment.Receipt, error) {
 	if len(body) > maxBody {
-		return payment.Receipt{}, refuse("malformed", "the body has %d bytes, more than %d", len(body), maxBody)
+		return payment.Receipt{}, payment.Refuse("malformed", "the body has %d bytes, more than %d", len(body), maxBody)
 	}
 	if guardHash.On() {
 		if err := c.checkHash(header.Values(HashHeader)); err != nil {
@@ -53,13 +52,13 @@ func (c *Client) Verify(_ context.Context, _ time.Time, header http.Header, body
 
 func (c *Client) checkHash(values []string) error {
 	if len(values) == 0 {
-		return refuse(payment.Unsigned, "there is no %s header", HashHeader)
+		return payment.Refuse(payment.Unsigned, "there is no %s header", HashHeader)
 	}
 	if len(values) != 1 {
-		return refuse("signature", "there are %d %s headers instead of one", len(values), HashHeader)
+		return payment.Refuse("signature", "there are %d %s headers instead of one", len(values), HashHeader)
 	}
 	if values[0] == "" || len(values[0]) > maxHeader {
-		return refuse("signature", "the %s header is empty or too long", HashHeader)
+		return payment.Refuse("signature", "the %s header is empty or too long", HashHeader)
 	}
 	got := sha256.Sum256([]byte(values[0]))
 	matches := 0
@@ -68,7 +67,7 @@ func (c *Client) checkHash(values []string) error {
 		matches |= subtle.ConstantTimeCompare(got[:], want[:])
 	}
 	if matches == 0 {
-		return refuse("signature", "the %s header is none of the configured secret hashes", HashHeader)
+		return payment.Refuse("signature", "the %s header is none of the configured secret hashes", HashHeader)
 	}
 	return nil
 }
@@ -76,17 +75,17 @@ func (c *Client) checkHash(values []string) error {
 // receipt reads which object a body is about. Nothing else of it is used.
 func (c *Client) receipt(body []byte) (payment.Receipt, error) {
 	if bytes.IndexByte(body, 0) >= 0 {
-		return payment.Receipt{}, refuse("malformed", "the body has a NUL byte")
+		return payment.Receipt{}, payment.Refuse("malformed", "the body has a NUL byte")
 	}
 	var ev struct {
 		Event string          `json:"event"`
 		Data  json.RawMessage `json:"data"`
 	}
 	if err := json.Unmarshal(body, &ev); err != nil {
-		return payment.Receipt{}, refuse("malformed", "the body is no event: %v", err)
+		return payment.Receipt{}, payment.Refuse("malformed", "the body is no event: %v", err)
 	}
 	if !word(ev.Event) {
-		return payment.Receipt{}, refuse("malformed", "the event's name is empty, too long or not printable")
+		return payment.Receipt{}, payment.Refuse("malformed", "the event's name is empty, too long or not printable")
 	}
 	var data struct {
 		ID            json.Number `json:"id"`
@@ -110,11 +109,11 @@ func (c *Client) receipt(body []byte) (payment.Receipt, error) {
 		}, nil
 	}
 	if err := json.Unmarshal(ev.Data, &data); err != nil {
-		return payment.Receipt{}, refuse("malformed", "the event's data cannot be read: %v", err)
+		return payment.Receipt{}, payment.Refuse("malformed", "the event's data cannot be read: %v", err)
 	}
 	id, status := data.ID.String(), strings.ToLower(data.Status)
 	if !goodID(id) {
-		return payment.Receipt{}, refuse("malformed", "the event's data has no usable id")
+		return payment.Receipt{}, payment.Refuse("malformed", "the event's data has no usable id")
 	}
 	r := payment.Receipt{
 		EventType: ev.Event, ObjectID: prefix + id, Class: payment.ClassPointer, Applier: payment.ApplierOrder,
@@ -127,7 +126,7 @@ func (c *Client) receipt(body []byte) (payment.Receipt, error) {
 	case word(status):
 		r.EventType += "." + status
 	default:
-		return payment.Receipt{}, refuse("malformed", "the event's status is too long or not printable")
+		return payment.Receipt{}, payment.Refuse("malformed", "the event's status is too long or not printable")
 	}
 	if !guardStatus.On() {
 		status = ""
@@ -146,20 +145,6 @@ func (c *Client) eventID(event, object, status string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func refuse(reason, format string, args ...any) error {
-	return &payment.VerifyError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
-}
-
 // word reports whether s is a short text of ASCII without control characters and
 // spaces.
-func word(s string) bool {
-	if s == "" || len(s) > maxWord {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
+func word(s string) bool { return len(s) <= maxWord && payment.Printable(s) }

@@ -82,11 +82,11 @@ var errCurrency = errors.New("paypal stated an amount in an unknown currency")
 func fromWire(a amount) (int64, error) {
 	u, ok := units[a.Currency]
 	if !ok {
-		return 0, fmt.Errorf("%w: %q", errCurrency, clip(a.Currency))
+		return 0, fmt.Errorf("%w: %q", errCurrency, payment.Clip(a.Currency, 200))
 	}
 	whole, fraction, point := strings.Cut(a.Value, ".")
-	if len(a.Value) > 32 || !digits(whole) || point && !digits(fraction) || len(whole) > 1 && whole[0] == '0' {
-		return 0, fmt.Errorf("paypal stated the amount %q %s, which is no decimal number", clip(a.Value), a.Currency)
+	if len(a.Value) > 32 || !payment.Digits(whole) || point && !payment.Digits(fraction) || len(whole) > 1 && whole[0] == '0' {
+		return 0, fmt.Errorf("paypal stated the amount %q %s, which is no decimal number", payment.Clip(a.Value, 200), a.Currency)
 	}
 	if kept := min(len(fraction), u.ours); strings.Trim(fraction[kept:], "0") != "" {
 		return 0, fmt.Errorf("paypal stated the amount %s %s, which is no whole number of minor units", a.Value, a.Currency)
@@ -99,8 +99,6 @@ func fromWire(a amount) (int64, error) {
 	}
 	return minor, nil
 }
-
-func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // sum adds lines, and tells whether the result fits.
 func sum(lines []payment.CheckoutLine) (int64, bool) {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"proofroom/internal/base/pg"
+	"proofroom/internal/core/payment"
 )
 
 const (
@@ -60,14 +61,14 @@ func certificateSource(live bool, base *url.URL, paypals bool) source {
 // compares text and resolves nothing: what is not written plainly is refused.
 func (s source) check(address string) error {
 	u, err := url.Parse(address)
-	if err != nil || !printable(address) {
-		return refuse("certificate", "its address cannot be read")
+	if err != nil || !payment.Printable(address) {
+		return payment.Refuse("certificate", "its address cannot be read")
 	}
 	name, inside := strings.CutPrefix(u.Path, s.prefix)
 	plain := u.Scheme == s.scheme && u.User == nil && u.Opaque == "" && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" &&
 		address == u.Scheme+"://"+u.Host+u.Path
 	if !plain || !slices.Contains(s.hosts, u.Host) || !inside || !safeFile(name) {
-		return refuse("certificate", "its address %q is none of PayPal's", clip(address))
+		return payment.Refuse("certificate", "its address %q is none of PayPal's", payment.Clip(address, 200))
 	}
 	return nil
 }
@@ -114,7 +115,7 @@ func (c *certificates) key(ctx context.Context, now time.Time, address string) (
 	}
 	key, ok := chain[0].PublicKey.(*rsa.PublicKey)
 	if !ok || key.N.BitLen() < minRSA {
-		return nil, refuse("certificate", "its key is no RSA key of %d bits or more", minRSA)
+		return nil, payment.Refuse("certificate", "its key is no RSA key of %d bits or more", minRSA)
 	}
 	return key, nil
 }
@@ -128,7 +129,7 @@ func (c *certificates) trusted(now time.Time, chain []*x509.Certificate) error {
 		names = []string{leaf.Subject.CommonName}
 	}
 	if !slices.ContainsFunc(names, func(n string) bool { return slices.Contains(c.source.names, n) }) {
-		return refuse("certificate", "it is for %q", clip(strings.Join(names, " ")))
+		return payment.Refuse("certificate", "it is for %q", payment.Clip(strings.Join(names, " "), 200))
 	}
 	between := x509.NewCertPool()
 	for _, cert := range chain[1:] {
@@ -138,7 +139,7 @@ func (c *certificates) trusted(now time.Time, chain []*x509.Certificate) error {
 		Roots: c.roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
-		return refuse("certificate", "it is not trusted at %s: %v", now.UTC().Format(time.RFC3339), err)
+		return payment.Refuse("certificate", "it is not trusted at %s: %v", now.UTC().Format(time.RFC3339), err)
 	}
 	return nil
 }

@@ -203,7 +203,7 @@ func (c *Client) order(ctx context.Context, id string) (order, error) {
 		return order{}, err
 	}
 	if o.ID != id {
-		return order{}, fmt.Errorf("paypal: asked for the order %s, got %q", id, clip(o.ID))
+		return order{}, fmt.Errorf("paypal: asked for the order %s, got %q", id, payment.Clip(o.ID, 200))
 	}
 	return o, nil
 }

@@ -106,27 +106,12 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultTimeout
 	}
-	c := &Client{cfg: cfg, http: httpClient(cfg.HTTPClient)}
+	c := &Client{cfg: cfg, http: payment.HTTPClient(cfg.HTTPClient)}
 	c.certs = &certificates{
 		source: certificateSource(cfg.Live, u, cfg.BaseURL == own), roots: cfg.RootCAs, http: c.http,
 		gate: make(chan struct{}, certsAtOnce), known: map[string][]*x509.Certificate{},
 	}
 	return c, nil
-}
-
-func httpClient(given *http.Client) *http.Client {
-	var c http.Client
-	if given != nil {
-		c = *given
-	} else {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = 64
-		c.Transport = t
-	}
-	// PayPal's API redirects nowhere; following would hand the token on, and take
-	// a certificate from whoever is pointed at.
-	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &c
 }
 
 // Name implements payment.Provider.
@@ -285,7 +270,7 @@ func outcome(what string, status int, raw []byte) error {
 		return fmt.Errorf("paypal: %s: status %d is no answer of PayPal's API, so the outcome is unknown: ask again with the same key", what, status)
 	}
 	code, words := p.issue()
-	said := fmt.Sprintf("status %d, %s %s: %s (debug id %s)", status, clip(p.Name), clip(code), clip(words), clip(p.DebugID))
+	said := fmt.Sprintf("status %d, %s %s: %s (debug id %s)", status, payment.Clip(p.Name, 200), payment.Clip(code, 200), payment.Clip(words, 200), payment.Clip(p.DebugID, 200))
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return fmt.Errorf("paypal: %s: %w: %s", what, payment.ErrCredentials, said)
@@ -295,20 +280,10 @@ func outcome(what string, status int, raw []byte) error {
 		}
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		if !slices.Contains(passing, code) {
-			return &payment.RejectedError{Provider: Name, Code: clip(code), Message: clip(words)}
+			return &payment.RejectedError{Provider: Name, Code: payment.Clip(code, 200), Message: payment.Clip(words, 200)}
 		}
 	}
 	return fmt.Errorf("paypal: %s: the outcome is unknown, ask again with the same key: %s", what, said)
-}
-
-// clip keeps what PayPal says short and storable.
-func clip(s string) string {
-	const most = 200
-	s = strings.ToValidUTF8(s, "?")
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "…"
-	}
-	return s
 }
 
 // refused is PayPal's code for its definite no, or empty.

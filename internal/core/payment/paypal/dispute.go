@@ -44,11 +44,11 @@ func (c *Client) fetchDispute(ctx context.Context, p payment.Pointer) ([]payment
 		return nil, err
 	}
 	if d.ID != p.ObjectID {
-		return nil, fmt.Errorf("paypal: asked for the dispute %s, got %q", p.ObjectID, clip(d.ID))
+		return nil, fmt.Errorf("paypal: asked for the dispute %s, got %q", p.ObjectID, payment.Clip(d.ID, 200))
 	}
 	if p.EventType == eventResolved && d.Status != resolved {
 		// An open dispute ranks above a warning that was closed, and is not resolved.
-		return nil, fmt.Errorf("paypal: the dispute %s is %q: %w", d.ID, clip(d.Status), payment.ErrBehind)
+		return nil, fmt.Errorf("paypal: the dispute %s is %q: %w", d.ID, payment.Clip(d.Status, 200), payment.ErrBehind)
 	}
 	return c.disputeFacts(d)
 }
@@ -110,7 +110,7 @@ func (d dispute) standing(moved []payment.Observation) (status, outcome string, 
 		return payment.DisputeOpen, "", nil
 	case resolved:
 	default:
-		return "", "", fmt.Errorf("paypal sent the dispute %s with the unknown status %q", d.ID, clip(d.Status))
+		return "", "", fmt.Errorf("paypal sent the dispute %s with the unknown status %q", d.ID, payment.Clip(d.Status, 200))
 	}
 	if warning {
 		return payment.DisputeWarningClosed, "", nil
@@ -128,7 +128,7 @@ func (d dispute) standing(moved []payment.Observation) (status, outcome string, 
 		}
 		return payment.DisputeClosed, payment.DisputeWon, nil
 	}
-	return "", "", fmt.Errorf("paypal sent the dispute %s with the unknown outcome %q", d.ID, clip(d.Outcome.Code))
+	return "", "", fmt.Errorf("paypal sent the dispute %s with the unknown outcome %q", d.ID, payment.Clip(d.Outcome.Code, 200))
 }
 
 // gone is what was taken and not given back.
@@ -185,7 +185,7 @@ func (m movement) status() (string, error) {
 	fee := m.Reason == "DISPUTE_FEE" || m.Reason == "CHARGEBACK_FEE" || m.Reason == "DISPUTE_SETTLEMENT_FEE"
 	switch {
 	case m.Type != "DEBIT" && m.Type != "CREDIT" || m.Reason != "DISPUTE_SETTLEMENT" && m.Reason != "" && !fee:
-		return "", fmt.Errorf("the unknown movement %q for %q", clip(m.Type), clip(m.Reason))
+		return "", fmt.Errorf("the unknown movement %q for %q", payment.Clip(m.Type, 200), payment.Clip(m.Reason, 200))
 	case fee && m.Type == "CREDIT":
 		return "", nil
 	case fee:

@@ -134,7 +134,7 @@ func (c *Client) capture(ctx context.Context, id string) (capture, error) {
 		return capture{}, err
 	}
 	if got.ID != id {
-		return capture{}, fmt.Errorf("paypal: asked for the capture %s, got %q", id, clip(got.ID))
+		return capture{}, fmt.Errorf("paypal: asked for the capture %s, got %q", id, payment.Clip(got.ID, 200))
 	}
 	return got, nil
 }
@@ -171,7 +171,7 @@ func (c *Client) fetchCapture(ctx context.Context, id string, refunds bool) ([]p
 	}
 	if errors.Is(err, payment.ErrNotFound) {
 		// The capture is known: that its order is not must not deny it.
-		return nil, fmt.Errorf("paypal: the capture %s was refunded and its order %s, which would list how, is gone", id, clip(orderID))
+		return nil, fmt.Errorf("paypal: the capture %s was refunded and its order %s, which would list how, is gone", id, payment.Clip(orderID, 200))
 	}
 	if err != nil {
 		return nil, err
@@ -216,7 +216,7 @@ func (c *Client) fetchRefund(ctx context.Context, p payment.Pointer) ([]payment.
 	}
 	if reversed && requestID(r, paid.AttemptID) == uuid.Nil || isReversal(r, paid.AttemptID) {
 		if r.Status != "COMPLETED" {
-			return nil, fmt.Errorf("paypal: the reversal %s is %q: %w", r.ID, clip(r.Status), payment.ErrBehind)
+			return nil, fmt.Errorf("paypal: the reversal %s is %q: %w", r.ID, payment.Clip(r.Status, 200), payment.ErrBehind)
 		}
 		paid.Status = payment.PaymentReversed
 		return []payment.Observation{paid}, nil

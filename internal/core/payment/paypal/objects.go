@@ -115,7 +115,7 @@ func (c *Client) observation(kind payment.Kind, status string, ours bool, a amou
 // checkID refuses an id that could not be a key of ours.
 func checkID(what, id string) error {
 	if !safeID(id) {
-		return fmt.Errorf("paypal sent a %s with the unusable id %q", what, clip(id))
+		return fmt.Errorf("paypal sent a %s with the unusable id %q", what, payment.Clip(id, 200))
 	}
 	return nil
 }
@@ -164,7 +164,7 @@ func (c *Client) orderFacts(o order) ([]payment.Observation, error) {
 		}
 		i, known := at[of]
 		if !known {
-			return nil, fmt.Errorf("paypal sent the order %s with the refund %s of none of its captures", o.ID, clip(r.ID))
+			return nil, fmt.Errorf("paypal sent the order %s with the refund %s of none of its captures", o.ID, payment.Clip(r.ID, 200))
 		}
 		if isReversal(r, attemptID) {
 			if r.Status == "COMPLETED" {
@@ -211,7 +211,7 @@ func attemptStatus(o order, payments []payment.Observation) (string, error) {
 		}
 		return "", fmt.Errorf("paypal says that the order %s is complete and shows no capture: %w", o.ID, payment.ErrBehind)
 	}
-	return "", fmt.Errorf("paypal sent the order %s with the unknown status %q", o.ID, clip(o.Status))
+	return "", fmt.Errorf("paypal sent the order %s with the unknown status %q", o.ID, payment.Clip(o.Status, 200))
 }
 
 // captureFact is what a capture states: one payment. of is the attempt of the
@@ -232,7 +232,7 @@ func (c *Client) captureFact(got capture, of uuid.UUID) (payment.Observation, er
 	case "REVERSED":
 		status = payment.PaymentReversed
 	default:
-		return payment.Observation{}, fmt.Errorf("paypal sent the capture %s with the unknown status %q", got.ID, clip(got.Status))
+		return payment.Observation{}, fmt.Errorf("paypal sent the capture %s with the unknown status %q", got.ID, payment.Clip(got.Status, 200))
 	}
 	if own := ownID(got.CustomID); own != uuid.Nil {
 		of = own
@@ -284,7 +284,7 @@ func (c *Client) refundFact(r refund, of string, attemptID uuid.UUID) (payment.O
 	case "CANCELLED":
 		status = payment.RefundCanceled
 	default:
-		return payment.Observation{}, fmt.Errorf("paypal sent the refund %s with the unknown status %q", r.ID, clip(r.Status))
+		return payment.Observation{}, fmt.Errorf("paypal sent the refund %s with the unknown status %q", r.ID, payment.Clip(r.Status, 200))
 	}
 	request := requestID(r, attemptID)
 	o, err := c.observation(payment.KindRefund, status, request != uuid.Nil || attemptID != uuid.Nil, r.Amount)

@@ -74,7 +74,7 @@ func (c *Client) refund(ctx context.Context, id string) (refund, error) {
 		return refund{}, err
 	}
 	if r.ID != id {
-		return refund{}, fmt.Errorf("paypal: asked for the refund %s, got %q", id, clip(r.ID))
+		return refund{}, fmt.Errorf("paypal: asked for the refund %s, got %q", id, payment.Clip(r.ID, 200))
 	}
 	return r, nil
 }

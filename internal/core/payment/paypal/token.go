@@ -104,7 +104,7 @@ func (c *Client) newToken(ctx context.Context) (string, error) {
 		return got.Value, nil
 	case err == nil && status/100 == 4 && (got.Error == "invalid_client" || got.Error == "unauthorized_client"):
 		return "", fmt.Errorf("paypal: %s: %w: %s: %s: check the client id, its secret, and whether both are live or both sandbox",
-			what, payment.ErrCredentials, clip(got.Error), clip(got.Words))
+			what, payment.ErrCredentials, payment.Clip(got.Error, 200), payment.Clip(got.Words, 200))
 	}
 	return "", fmt.Errorf("paypal: %s: %w: status %d is no token", what, payment.ErrNotSent, status)
 }

@@ -59,14 +59,14 @@ var (
 // to ask.
 func (c *Client) Verify(ctx context.Context, now time.Time, header http.Header, body []byte) (payment.Receipt, error) {
 	if len(body) > maxBody {
-		return payment.Receipt{}, refuse("malformed", "the body has %d bytes, more than %d", len(body), maxBody)
+		return payment.Receipt{}, payment.Refuse("malformed", "the body has %d bytes, more than %d", len(body), maxBody)
 	}
 	t, err := parseTransmission(header)
 	if err != nil {
 		return payment.Receipt{}, err
 	}
 	if guardAlgorithm.On() && t.algorithm != algorithm {
-		return payment.Receipt{}, refuse("algorithm", "signed with %q, and only %s is accepted", clip(t.algorithm), algorithm)
+		return payment.Receipt{}, payment.Refuse("algorithm", "signed with %q, and only %s is accepted", payment.Clip(t.algorithm, 200), algorithm)
 	}
 	key, err := c.certs.key(ctx, now, t.certificate)
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *Client) Verify(ctx context.Context, now time.Time, header http.Header, 
 		webhook = header.Get(headerWebhook)
 	}
 	if guardSignature.On() && !t.fits(key, webhook, body) {
-		return payment.Receipt{}, refuse("signature", "the signature does not fit the body and the webhook %s", c.cfg.WebhookID)
+		return payment.Receipt{}, payment.Refuse("signature", "the signature does not fit the body and the webhook %s", c.cfg.WebhookID)
 	}
 	return receipt(body)
 }
@@ -91,7 +91,7 @@ type transmission struct {
 func parseTransmission(header http.Header) (transmission, error) {
 	var t transmission
 	if len(header.Values(HeaderSignature)) == 0 {
-		return t, refuse(payment.Unsigned, "there is no %s header", HeaderSignature)
+		return t, payment.Refuse(payment.Unsigned, "there is no %s header", HeaderSignature)
 	}
 	var signature string
 	for _, h := range []struct {
@@ -102,23 +102,23 @@ func parseTransmission(header http.Header) (transmission, error) {
 	} {
 		values := header.Values(h.name)
 		if len(values) != 1 || values[0] == "" {
-			return t, refuse("signature", "there are %d %s headers instead of one", len(values), h.name)
+			return t, payment.Refuse("signature", "there are %d %s headers instead of one", len(values), h.name)
 		}
 		if len(values[0]) > maxHeader {
-			return t, refuse("malformed", "the %s header is too long", h.name)
+			return t, payment.Refuse("malformed", "the %s header is too long", h.name)
 		}
 		*h.to = values[0]
 	}
 	// The signed text joins its parts with bars, so none may have one.
-	if !printable(t.id) || strings.Contains(t.id, "|") {
-		return t, refuse("malformed", "the %s header is no id", HeaderID)
+	if !payment.Printable(t.id) || strings.Contains(t.id, "|") {
+		return t, payment.Refuse("malformed", "the %s header is no id", HeaderID)
 	}
 	if _, err := time.Parse(time.RFC3339, t.at); err != nil {
-		return t, refuse("malformed", "the %s header is no time", HeaderTime)
+		return t, payment.Refuse("malformed", "the %s header is no time", HeaderTime)
 	}
 	var err error
 	if t.signature, err = base64.StdEncoding.Strict().DecodeString(signature); err != nil {
-		return t, refuse("malformed", "the %s header is no base64", HeaderSignature)
+		return t, payment.Refuse("malformed", "the %s header is no base64", HeaderSignature)
 	}
 	return t, nil
 }
@@ -139,13 +139,13 @@ func receipt(body []byte) (payment.Receipt, error) {
 		Resource json.RawMessage `json:"resource"`
 	}
 	if bytes.IndexByte(body, 0) >= 0 {
-		return payment.Receipt{}, refuse("malformed", "the body has a NUL byte")
+		return payment.Receipt{}, payment.Refuse("malformed", "the body has a NUL byte")
 	}
 	if err := json.Unmarshal(body, &ev); err != nil {
-		return payment.Receipt{}, refuse("malformed", "the body is no event: %v", err)
+		return payment.Receipt{}, payment.Refuse("malformed", "the body is no event: %v", err)
 	}
-	if !printable(ev.ID) || !printable(ev.Type) || ev.Created.IsZero() {
-		return payment.Receipt{}, refuse("malformed", "the event's id or type is empty, too long or not printable, or it has no time")
+	if !payment.Printable(ev.ID) || !payment.Printable(ev.Type) || ev.Created.IsZero() {
+		return payment.Receipt{}, payment.Refuse("malformed", "the event's id or type is empty, too long or not printable, or it has no time")
 	}
 	r := payment.Receipt{
 		EventID: ev.ID, EventType: ev.Type, ObjectID: ev.ID, Created: ev.Created.UTC(),
@@ -162,7 +162,7 @@ func receipt(body []byte) (payment.Receipt, error) {
 		DisputeID string `json:"dispute_id"`
 	}
 	if err := json.Unmarshal(ev.Resource, &resource); err != nil {
-		return payment.Receipt{}, refuse("malformed", "the event's resource is none: %v", err)
+		return payment.Receipt{}, payment.Refuse("malformed", "the event's resource is none: %v", err)
 	}
 	r.Class, r.ObjectID = payment.ClassPointer, resource.ID
 	switch {
@@ -172,25 +172,7 @@ func receipt(body []byte) (payment.Receipt, error) {
 		r.ObjectID = resource.OrderID
 	}
 	if !safeID(r.ObjectID) {
-		return payment.Receipt{}, refuse("malformed", "the event's object has no usable id")
+		return payment.Receipt{}, payment.Refuse("malformed", "the event's object has no usable id")
 	}
 	return r, nil
-}
-
-func refuse(reason, format string, args ...any) error {
-	return &payment.VerifyError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
-}
-
-// printable reports whether s can be a key of ours: 1 to 255 bytes of ASCII
-// without control characters and spaces.
-func printable(s string) bool {
-	if s == "" || len(s) > 255 {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }

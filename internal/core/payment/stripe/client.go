@@ -90,7 +90,7 @@ func New(cfg Config) (*Client, error) {
 
 	backends := sdk.NewBackendsWithConfig(&sdk.BackendConfig{
 		URL:        sdk.String(cfg.BaseURL),
-		HTTPClient: httpClient(cfg.HTTPClient),
+		HTTPClient: payment.HTTPClient(cfg.HTTPClient),
 		// The flows repeat calls themselves, with the same key; a second loop
 		// below them would only hide how often.
 		MaxNetworkRetries: sdk.Int64(0),
@@ -98,22 +98,6 @@ func New(cfg Config) (*Client, error) {
 		LeveledLogger:     &sdk.LeveledLogger{Level: sdk.LevelNull},
 	})
 	return &Client{cfg: cfg, api: sdk.NewClient(cfg.SecretKey, sdk.WithBackends(backends))}, nil
-}
-
-func httpClient(given *http.Client) *http.Client {
-	var c http.Client
-	if given != nil {
-		c = *given
-	} else {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost = 64
-		c.Transport = t
-	}
-	if c.CheckRedirect == nil {
-		// Stripe's API redirects nowhere; following would hand the key on.
-		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	}
-	return &c
 }
 
 // Name implements payment.Provider.

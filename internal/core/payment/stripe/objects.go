@@ -97,7 +97,7 @@ func (c *Client) observation(kind payment.Kind, status, currency string, wire in
 
 // checkID refuses an id that could not be a key of ours.
 func checkID(what, id string) error {
-	if !printable(id) {
+	if !payment.Printable(id) {
 		return fmt.Errorf("stripe sent a %s with the unusable id %q", what, id)
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,7 +22,6 @@ const (
 
 	maxBody   = 1 << 20
 	maxHeader = 8 << 10
-	maxID     = 255
 	// latest is the end of the year 9999: times beyond cannot be kept.
 	latest = 253402300799
 	// Tolerance is how far the signed time may be from now, either way. A replay
@@ -47,17 +45,17 @@ var (
 // "unsigned", "malformed", "signature", "stale", "mode" and "account".
 func (c *Client) Verify(_ context.Context, now time.Time, header http.Header, body []byte) (payment.Receipt, error) {
 	if len(body) > maxBody {
-		return payment.Receipt{}, refuse("malformed", "the body has %d bytes, more than %d", len(body), maxBody)
+		return payment.Receipt{}, payment.Refuse("malformed", "the body has %d bytes, more than %d", len(body), maxBody)
 	}
 	signed, err := parseSignature(header.Values(SignatureHeader))
 	if err != nil {
 		return payment.Receipt{}, err
 	}
 	if guardSignature.On() && !signed.matches(c.cfg.WebhookSecrets, body) {
-		return payment.Receipt{}, refuse("signature", "no v1 signature fits the body under any configured secret")
+		return payment.Receipt{}, payment.Refuse("signature", "no v1 signature fits the body under any configured secret")
 	}
 	if off := now.Sub(signed.at); guardTolerance.On() && (off > tolerance || off < -tolerance) {
-		return payment.Receipt{}, refuse("stale", "signed %s from now, more than %s", off, tolerance)
+		return payment.Receipt{}, payment.Refuse("stale", "signed %s from now, more than %s", off, tolerance)
 	}
 	return c.receipt(body)
 }
@@ -76,37 +74,37 @@ func (c *Client) receipt(body []byte) (payment.Receipt, error) {
 		} `json:"data"`
 	}
 	if bytes.IndexByte(body, 0) >= 0 {
-		return payment.Receipt{}, refuse("malformed", "the body has a NUL byte")
+		return payment.Receipt{}, payment.Refuse("malformed", "the body has a NUL byte")
 	}
 	if err := json.Unmarshal(body, &ev); err != nil {
-		return payment.Receipt{}, refuse("malformed", "the body is no event: %v", err)
+		return payment.Receipt{}, payment.Refuse("malformed", "the body is no event: %v", err)
 	}
 	if ev.Object != "event" || ev.Livemode == nil || len(ev.Data.Object) == 0 {
-		return payment.Receipt{}, refuse("malformed", "the body is no event with an object")
+		return payment.Receipt{}, payment.Refuse("malformed", "the body is no event with an object")
 	}
 	if ev.Created < 0 || ev.Created > latest {
-		return payment.Receipt{}, refuse("malformed", "the event's time %d is none", ev.Created)
+		return payment.Receipt{}, payment.Refuse("malformed", "the event's time %d is none", ev.Created)
 	}
-	if !printable(ev.ID) || !printable(ev.Type) {
-		return payment.Receipt{}, refuse("malformed", "the event's id or type is empty, too long or not printable")
+	if !payment.Printable(ev.ID) || !payment.Printable(ev.Type) {
+		return payment.Receipt{}, payment.Refuse("malformed", "the event's id or type is empty, too long or not printable")
 	}
 	if guardLivemode.On() && *ev.Livemode != c.cfg.LiveMode {
-		return payment.Receipt{}, refuse("mode", "the event's live mode is %t and ours %t", *ev.Livemode, c.cfg.LiveMode)
+		return payment.Receipt{}, payment.Refuse("mode", "the event's live mode is %t and ours %t", *ev.Livemode, c.cfg.LiveMode)
 	}
 	if guardAccount.On() && ev.Account != c.cfg.ConnectedAccount {
-		return payment.Receipt{}, refuse("account", "the event is of the account %q and not of %q", ev.Account, c.cfg.ConnectedAccount)
+		return payment.Receipt{}, payment.Refuse("account", "the event is of the account %q and not of %q", ev.Account, c.cfg.ConnectedAccount)
 	}
 	var object struct {
 		ID string `json:"id"`
 	}
 	if err := json.Unmarshal(ev.Data.Object, &object); err != nil {
-		return payment.Receipt{}, refuse("malformed", "the event's object is none: %v", err)
+		return payment.Receipt{}, payment.Refuse("malformed", "the event's object is none: %v", err)
 	}
 	_, isFact := factEvents[ev.Type]
 	switch {
-	case printable(object.ID):
+	case payment.Printable(object.ID):
 	case isFact || pointers[ev.Type]:
-		return payment.Receipt{}, refuse("malformed", "the event's object has no usable id")
+		return payment.Receipt{}, payment.Refuse("malformed", "the event's object has no usable id")
 	default:
 		// Some types that we have no use for are about no object, as a balance.
 		object.ID = ev.ID
@@ -114,24 +112,6 @@ func (c *Client) receipt(body []byte) (payment.Receipt, error) {
 	return c.classify(payment.Receipt{
 		EventID: ev.ID, EventType: ev.Type, ObjectID: object.ID, Created: time.Unix(ev.Created, 0).UTC(),
 	}, ev.Data.Object), nil
-}
-
-func refuse(reason, format string, args ...any) error {
-	return &payment.VerifyError{Reason: reason, Detail: fmt.Sprintf(format, args...)}
-}
-
-// printable reports whether s can be a key of ours: 1 to 255 bytes of ASCII
-// without control characters and spaces.
-func printable(s string) bool {
-	if s == "" || len(s) > maxID {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 // signature is a parsed Stripe-Signature header.
@@ -146,28 +126,28 @@ type signature struct {
 func parseSignature(values []string) (signature, error) {
 	var s signature
 	if len(values) == 0 {
-		return s, refuse(payment.Unsigned, "there is no %s header", SignatureHeader)
+		return s, payment.Refuse(payment.Unsigned, "there is no %s header", SignatureHeader)
 	}
 	if len(values) != 1 {
-		return s, refuse("signature", "there are %d %s headers instead of one", len(values), SignatureHeader)
+		return s, payment.Refuse("signature", "there are %d %s headers instead of one", len(values), SignatureHeader)
 	}
 	if len(values[0]) > maxHeader {
-		return s, refuse("malformed", "the %s header is too long", SignatureHeader)
+		return s, payment.Refuse("malformed", "the %s header is too long", SignatureHeader)
 	}
 	for part := range strings.SplitSeq(values[0], ",") {
 		scheme, value, ok := strings.Cut(strings.TrimSpace(part), "=")
 		if !ok {
-			return s, refuse("malformed", "the %s header has a part without a value", SignatureHeader)
+			return s, payment.Refuse("malformed", "the %s header has a part without a value", SignatureHeader)
 		}
 		switch scheme {
 		case "t":
 			if s.t != "" {
-				return s, refuse("malformed", "the %s header has two times", SignatureHeader)
+				return s, payment.Refuse("malformed", "the %s header has two times", SignatureHeader)
 			}
 			// Unsigned and at most 12 digits: no sign, no overflow, year 33658.
 			unix, err := strconv.ParseUint(value, 10, 40)
 			if err != nil || len(value) > 12 {
-				return s, refuse("malformed", "the %s header's time is no number", SignatureHeader)
+				return s, payment.Refuse("malformed", "the %s header's time is no number", SignatureHeader)
 			}
 			s.t, s.at = value, time.Unix(int64(unix), 0)
 		case "v1":
@@ -177,10 +157,10 @@ func parseSignature(values []string) (signature, error) {
 		}
 	}
 	if s.t == "" {
-		return s, refuse("malformed", "the %s header has no time", SignatureHeader)
+		return s, payment.Refuse("malformed", "the %s header has no time", SignatureHeader)
 	}
 	if len(s.v1) == 0 {
-		return s, refuse("signature", "the %s header has no v1 signature", SignatureHeader)
+		return s, payment.Refuse("signature", "the %s header has no v1 signature", SignatureHeader)
 	}
 	return s, nil
 }

@@ -1161,7 +1161,7 @@ const ordersOfEmail = `-- name: OrdersOfEmail :many
 SELECT id FROM orders WHERE email = $1 AND buyer_guest IS NOT NULL
 `
 
-// Index orders_guest_email.
+// Index orders_email.
 func (q *Queries) OrdersOfEmail(ctx context.Context, db DBTX, email string) ([]uuid.UUID, error) {
 	rows, err := db.Query(ctx, ordersOfEmail, email)
 	if err != nil {

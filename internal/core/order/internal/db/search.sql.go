@@ -12,6 +12,46 @@ import (
 	"github.com/google/uuid"
 )
 
+const countPayments = `-- name: CountPayments :one
+SELECT count(*) FROM payments
+WHERE provider = $1 AND account = $2 AND created_at > app_now() - make_interval(secs => $3)
+`
+
+type CountPaymentsParams struct {
+	Provider string
+	Account  string
+	Since    float64
+}
+
+// Payments of one account that were heard of lately. A whole scan: a person asks,
+// now and then.
+func (q *Queries) CountPayments(ctx context.Context, db DBTX, arg CountPaymentsParams) (int64, error) {
+	row := db.QueryRow(ctx, countPayments, arg.Provider, arg.Account, arg.Since)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countWaiting = `-- name: CountWaiting :one
+SELECT (SELECT count(*) FROM orders o WHERE o.state = 'review'
+          AND o.id IN (SELECT h.order_id FROM order_history h WHERE h.state IN ('review', 'disputed') AND h.state = 'review')) AS reviews,
+       (SELECT count(*) FROM disputes WHERE status = 'open') AS disputes
+`
+
+type CountWaitingRow struct {
+	Reviews  int64
+	Disputes int64
+}
+
+// How many orders and disputes wait for a person. Orders by index
+// order_history_rare; disputes are few.
+func (q *Queries) CountWaiting(ctx context.Context, db DBTX) (CountWaitingRow, error) {
+	row := db.QueryRow(ctx, countWaiting)
+	var i CountWaitingRow
+	err := row.Scan(&i.Reviews, &i.Disputes)
+	return i, err
+}
+
 const searchNewest = `-- name: SearchNewest :many
 SELECT id, event_id, email, currency, gross, refunded, state, review, created_at, paid_at
 FROM orders WHERE id < $1 AND ($2::text = '' OR state = $2) ORDER BY id DESC LIMIT $3

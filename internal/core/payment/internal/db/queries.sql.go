@@ -423,6 +423,25 @@ func (q *Queries) GetEvidence(ctx context.Context, db DBTX, id uuid.UUID) (GetEv
 	return i, err
 }
 
+const heardOf = `-- name: HeardOf :one
+SELECT count(*) FROM inbox
+WHERE provider = $1 AND account = $2 AND class <> 'reply' AND received_at > app_now() - make_interval(secs => $3)
+`
+
+type HeardOfParams struct {
+	Provider string
+	Account  string
+	Since    float64
+}
+
+// What one account has sent of late. A whole scan: a person asks, now and then.
+func (q *Queries) HeardOf(ctx context.Context, db DBTX, arg HeardOfParams) (int64, error) {
+	row := db.QueryRow(ctx, heardOf, arg.Provider, arg.Account, arg.Since)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const insertReceipts = `-- name: InsertReceipts :many
 INSERT INTO inbox (id, provider, account, event_id, object_id, event_type, class, applier, state, facts, ready, seq, headers, body, said_at, done_at, note)
 SELECT u.id, u.provider, u.account, u.event_id, u.object_id, u.event_type, u.class, u.applier,
@@ -666,6 +685,53 @@ func (q *Queries) PutOff(ctx context.Context, db DBTX, arg PutOffParams) error {
 	return err
 }
 
+const refusalsOf = `-- name: RefusalsOf :many
+SELECT reason, count, first_at, last_at, detail FROM webhook_refusals
+WHERE provider = $1 AND account = $2 AND last_at > app_now() - make_interval(secs => $3)
+ORDER BY last_at DESC
+`
+
+type RefusalsOfParams struct {
+	Provider string
+	Account  string
+	Since    float64
+}
+
+type RefusalsOfRow struct {
+	Reason  string
+	Count   int64
+	FirstAt time.Time
+	LastAt  time.Time
+	Detail  string
+}
+
+// What was refused of one account of late, by reason, the last first. Primary key.
+func (q *Queries) RefusalsOf(ctx context.Context, db DBTX, arg RefusalsOfParams) ([]RefusalsOfRow, error) {
+	rows, err := db.Query(ctx, refusalsOf, arg.Provider, arg.Account, arg.Since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RefusalsOfRow
+	for rows.Next() {
+		var i RefusalsOfRow
+		if err := rows.Scan(
+			&i.Reason,
+			&i.Count,
+			&i.FirstAt,
+			&i.LastAt,
+			&i.Detail,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const replay = `-- name: Replay :execrows
 UPDATE inbox SET state = 'received', ready = class <> 'pointer', again = false, done_at = NULL, attempts = 0, lost = 0,
   since = app_now(), next_attempt_at = app_now(), replays = replays + 1
@@ -801,4 +867,23 @@ func (q *Queries) Unfetched(ctx context.Context, db DBTX, arg UnfetchedParams) (
 	var column_1 int64
 	err := row.Scan(&column_1)
 	return column_1, err
+}
+
+const waiting = `-- name: Waiting :one
+SELECT count(*) FILTER (WHERE state = 'dead') AS dead,
+       count(*) FILTER (WHERE state IN ('received', 'fetching', 'failed') AND received_at < app_now() - make_interval(secs => $1)) AS slow
+FROM inbox WHERE state IN ('dead', 'received', 'fetching', 'failed')
+`
+
+type WaitingRow struct {
+	Dead int64
+	Slow int64
+}
+
+// What waits in the inbox. A whole scan: a person asks, now and then.
+func (q *Queries) Waiting(ctx context.Context, db DBTX, longest float64) (WaitingRow, error) {
+	row := db.QueryRow(ctx, waiting, longest)
+	var i WaitingRow
+	err := row.Scan(&i.Dead, &i.Slow)
+	return i, err
 }
