@@ -10,8 +10,3 @@ type Clock func() time.Time
 func System() Clock {
 	return func() time.Time { return time.Now().Add(offset).UTC() }
 }
-
-// Fixed always tells t.
-func Fixed(t time.Time) Clock {
-	return t.UTC
-}

@@ -1,10 +1,6 @@
 package faultpoint
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-)
+import "fmt"
 
 // Point is one named place.
 type Point struct {
@@ -27,11 +23,4 @@ func Define(name, doc string) *Point {
 	p.load()
 	all = append(all, p)
 	return p
-}
-
-// All lists the points of this binary by name.
-func All() []*Point {
-	out := slices.Clone(all)
-	slices.SortFunc(out, func(a, b *Point) int { return strings.Compare(a.Name, b.Name) })
-	return out
 }

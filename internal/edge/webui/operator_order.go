@@ -145,17 +145,21 @@ func reasons(left []order.Reason) string {
 	return strings.Join(out, "; ")
 }
 
+// decided reads the form of a decision about the order in the address.
+func decided(w http.ResponseWriter, r *http.Request) (orderID uuid.UUID, f url.Values, a refund.Action, err error) {
+	if orderID, err = pathID(r, "id"); err != nil {
+		return orderID, f, a, err
+	}
+	if f, err = form(w, r); err != nil {
+		return orderID, f, a, err
+	}
+	a, err = decisionOf(f)
+	return orderID, f, a, err
+}
+
 // previewDecision shows what a decision would do, and asks whether to.
 func (u *ui) previewDecision(w http.ResponseWriter, r *http.Request) error {
-	orderID, err := pathID(r, "id")
-	if err != nil {
-		return err
-	}
-	f, err := form(w, r)
-	if err != nil {
-		return err
-	}
-	a, err := decisionOf(f)
+	orderID, _, a, err := decided(w, r)
 	if err != nil {
 		return err
 	}
@@ -177,15 +181,7 @@ func (u *ui) previewDecision(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (u *ui) decide(w http.ResponseWriter, r *http.Request) error {
-	orderID, err := pathID(r, "id")
-	if err != nil {
-		return err
-	}
-	f, err := form(w, r)
-	if err != nil {
-		return err
-	}
-	a, err := decisionOf(f)
+	orderID, f, a, err := decided(w, r)
 	if err != nil {
 		return err
 	}

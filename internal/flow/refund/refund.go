@@ -26,8 +26,7 @@ import (
 )
 
 var (
-	guardSum     = guard.Define("refund.sum", guard.Check, "more is given back than was taken")
-	guardDispute = guard.Define("refund.dispute", guard.Check, "a disputed payment is given back and taken as well")
+	guardSum = guard.Define("refund.sum", guard.Check, "more is given back than was taken")
 
 	afterRequest = faultpoint.Define("refund.after_request", "the request is committed, the provider was not asked")
 	afterCall    = faultpoint.Define("refund.after_call", "the provider took the refund, its answer is not stored")
@@ -169,7 +168,7 @@ func (s *Service) askTx(ctx context.Context, tx pgx.Tx, in Input) (order.Request
 	switch {
 	case before.Kept == nil:
 		return order.Request{}, ErrNothing
-	case guardDispute.On() && f.Disputed(before.Kept):
+	case f.Disputed(before.Kept): // there is nothing left to ask for either; this says why
 		return order.Request{}, ErrDisputed
 	}
 	lines, amount, err := s.choose(f, before.Kept, in.LineIDs)

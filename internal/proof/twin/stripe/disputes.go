@@ -55,27 +55,9 @@ func (t *Twin) getDispute(c *call) (object, *apiError) {
 }
 
 func (t *Twin) listDisputes(c *call) (object, *apiError) {
-	p := c.params
-	expand := p.expand()
-	if err := expand.check("data.charge", "data.payment_intent"); err != nil {
-		return nil, err
-	}
-	below, _ := expand.below("data")
-	if ch := p.values["charge"]; ch != "" && t.charges[ch] == nil {
-		return nil, inParam(noSuch("charge", ch, "charge"))
-	}
-	if pi := p.values["payment_intent"]; pi != "" && t.intents[pi] == nil {
-		return nil, inParam(noSuch("payment_intent", pi, "payment_intent"))
-	}
-	var items []listed
-	for _, d := range slices.Backward(t.disputeSeq) {
-		if p.has("charge") && d.charge.id != p.values["charge"] ||
-			p.has("payment_intent") && d.charge.intent.id != p.values["payment_intent"] {
-			continue
-		}
-		items = append(items, listed{d.id, t.renderDispute(d, below)})
-	}
-	return page(p, "/v1/disputes", items)
+	return listOfCharges(t, c, "/v1/disputes", t.disputeSeq, func(d *dispute, below expansion) (string, *charge, object) {
+		return d.id, d.charge, t.renderDispute(d, below)
+	})
 }
 
 // warning reports whether a dispute is only an inquiry.

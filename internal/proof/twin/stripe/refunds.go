@@ -233,6 +233,14 @@ func (t *Twin) getRefund(c *call) (object, *apiError) {
 }
 
 func (t *Twin) listRefunds(c *call) (object, *apiError) {
+	return listOfCharges(t, c, "/v1/refunds", t.refundSeq, func(r *refund, below expansion) (string, *charge, object) {
+		return r.id, r.charge, t.renderRefund(r, below)
+	})
+}
+
+// listOfCharges lists what belongs to charges, the newest first, by charge or
+// payment intent if asked.
+func listOfCharges[T any](t *Twin, c *call, path string, all []T, of func(T, expansion) (id string, ch *charge, o object)) (object, *apiError) {
 	p := c.params
 	expand := p.expand()
 	if err := expand.check("data.charge", "data.payment_intent"); err != nil {
@@ -246,12 +254,12 @@ func (t *Twin) listRefunds(c *call) (object, *apiError) {
 		return nil, inParam(noSuch("payment_intent", pi, "payment_intent"))
 	}
 	var items []listed
-	for _, r := range slices.Backward(t.refundSeq) {
-		if p.has("charge") && r.charge.id != p.values["charge"] ||
-			p.has("payment_intent") && r.charge.intent.id != p.values["payment_intent"] {
+	for _, it := range slices.Backward(all) {
+		id, ch, o := of(it, below)
+		if p.has("charge") && ch.id != p.values["charge"] || p.has("payment_intent") && ch.intent.id != p.values["payment_intent"] {
 			continue
 		}
-		items = append(items, listed{r.id, t.renderRefund(r, below)})
+		items = append(items, listed{id, o})
 	}
-	return page(p, "/v1/refunds", items)
+	return page(p, path, items)
 }
