@@ -1,6 +1,7 @@
 # make demo    everything running, with real photographs and a stand-in for the payment provider
 # make test    every test
 # make contract PAYPAL_OPENAPI=DIR   PayPal's client and stand-in against PayPal's published descriptions
+# make fuzz    every fuzz target for a minute (FUZZTIME=5s: for that long)
 # make build   bin/proofroom, bin/proofroom-proof and bin/darkroom
 SHELL := /bin/bash
 TOOL  := go tool -modfile=tools/go.mod
@@ -52,8 +53,9 @@ lint:
 verify: build
 	bin/proofroom verify --quick
 
+# FUZZTIME is how long each target runs, FUZZ which: make fuzz FUZZTIME=5s FUZZ=Cursor
 fuzz:
-	@scripts/fuzz
+	@scripts/fuzz $(or $(FUZZTIME),1m) $(FUZZ)
 
 clean:
 	rm -rf bin artifacts
