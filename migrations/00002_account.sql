@@ -68,6 +68,7 @@ CREATE TABLE mail_link_tokens (
   token_hash bytea PRIMARY KEY,
   link_id    uuid NOT NULL REFERENCES mail_links
 );
+CREATE INDEX mail_link_tokens_link ON mail_link_tokens (link_id);
 
 -- One-time links: the first operator. Each instance that starts without an
 -- operator makes one of its own; of all of them one is ever used.
@@ -100,7 +101,7 @@ CREATE TRIGGER guest_sessions_tombstoned BEFORE DELETE OR TRUNCATE ON guest_sess
 
 GRANT SELECT, INSERT, UPDATE ON accounts, sessions, api_tokens, guest_sessions, setup_links, mail_links TO proofroom_app;
 GRANT SELECT, INSERT ON mail_link_tokens TO proofroom_app;
-GRANT DELETE ON sessions, setup_links TO proofroom_app;
+GRANT DELETE ON sessions, setup_links, mail_links, mail_link_tokens TO proofroom_app;
 GRANT SELECT, INSERT ON audit_log TO proofroom_app;
 GRANT SELECT ON schema_support, goose_db_version TO proofroom_app;
 GRANT SELECT, INSERT ON schedule_slots TO proofroom_app;

@@ -35,6 +35,7 @@ func (s *Server) chores() []chore {
 			_, err := ratelimit.Purge(ctx, s.pool, 10_000)
 			return err
 		}},
+		{time.Hour, "old links in mails were not forgotten", s.Accounts.PurgeLinks},
 		{10 * time.Minute, "a provider was not asked about disputes", s.Asker.Disputes},
 	}
 }

@@ -78,6 +78,21 @@ func readLink(ctx context.Context, q db.DBTX, secret string, once bool) (Link, e
 	return Link{ID: r.ID, Email: r.Email, AccountID: r.AccountID}, nil
 }
 
+// linkMemory is how long a link that ended is still told from one that never
+// was. It is longer than any mail is tried to be sent, so that no copy of a mail
+// makes a used link anew.
+const linkMemory = 30 * 24 * time.Hour
+
+// PurgeLinks forgets links that ended long ago, some at a time. Any number of
+// instances may do it at once.
+func (s *Service) PurgeLinks(ctx context.Context) error {
+	const some = 1000
+	if _, err := s.q.PurgeMailLinks(ctx, s.pool, db.PurgeMailLinksParams{AfterSeconds: linkMemory.Seconds(), Max: some}); err != nil {
+		return fmt.Errorf("forget old links: %w", err)
+	}
+	return nil
+}
+
 // UseLinkTx uses a link up. Of several uses one succeeds; the others are told
 // ErrLinkUsed. It is the transaction's first lock.
 func (b Book) UseLinkTx(ctx context.Context, tx pgx.Tx, secret string) (Link, error) {

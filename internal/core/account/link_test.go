@@ -114,6 +114,34 @@ func TestTwoUsesOfOneLink(t *testing.T) {
 	}
 }
 
+// Links that ended are remembered for a month, to tell people what happened to
+// them, and then forgotten with their secrets.
+func TestOldLinksAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := service(t)
+	fresh, used, old := issue(t, s, mailed()), issue(t, s, mailed()), issue(t, s, mailed())
+	_, err := use(t, s, Book{}, used)
+	require.NoError(t, err)
+	age := func(secret, by string) {
+		exec(t, s, `UPDATE mail_links SET expires_at = app_now() - $2::interval WHERE id = (SELECT link_id FROM mail_link_tokens WHERE token_hash = $1)`,
+			id.Hash(secret), by)
+	}
+	age(used, "29 days")
+	age(old, "31 days")
+	require.NoError(t, s.PurgeLinks(t.Context()))
+	_, err = s.CheckLink(t.Context(), fresh)
+	require.NoError(t, err)
+	_, err = s.CheckLink(t.Context(), used)
+	require.ErrorIs(t, err, ErrLinkUsed)
+	_, err = s.CheckLink(t.Context(), old)
+	require.ErrorIs(t, err, ErrLinkUnknown)
+	age(used, "31 days")
+	require.NoError(t, s.PurgeLinks(t.Context()))
+	var left int
+	require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM mail_links) + (SELECT count(*) FROM mail_link_tokens)`).Scan(&left))
+	require.Equal(t, 2, left, "the fresh one and its secret")
+}
+
 func waitBlocked(t *testing.T, s *Service, tx *pgtest.Tx) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -136,6 +136,17 @@ SELECT l.id, l.email, l.account_id, (l.used_at IS NOT NULL)::boolean AS used, (l
 FROM mail_link_tokens t JOIN mail_links l ON l.id = t.link_id
 WHERE t.token_hash = $1;
 
+-- Links that nobody could use for a while, and their secrets. Any number of
+-- instances may do it at once: a link that is being used is left alone.
+-- name: PurgeMailLinks :execrows
+WITH old AS (
+  SELECT l.id FROM mail_links l WHERE l.expires_at < app_now() - make_interval(secs => @after_seconds::float8)
+  ORDER BY l.id LIMIT @max FOR UPDATE SKIP LOCKED
+), secrets AS (
+  DELETE FROM mail_link_tokens t USING old WHERE t.link_id = old.id
+)
+DELETE FROM mail_links l USING old WHERE l.id = old.id;
+
 -- name: InsertSetupLink :exec
 INSERT INTO setup_links (token_hash, purpose, expires_at)
 VALUES (sqlc.arg(token_hash), 'first-operator', app_now() + make_interval(secs => sqlc.arg(lifetime_seconds)::float8));

@@ -86,3 +86,13 @@ func (s Store) PaymentsOf(ctx context.Context, q pg.DBTX, provider, account stri
 	}
 	return int(n), nil
 }
+
+// NewestPayment is when the last payment was heard of; the zero time says that
+// there is none.
+func (s Store) NewestPayment(ctx context.Context, q pg.DBTX) (time.Time, error) {
+	newest, err := s.q.NewestPayment(ctx, q)
+	if err != nil || len(newest) == 0 {
+		return time.Time{}, err
+	}
+	return newest[0].UTC(), nil
+}

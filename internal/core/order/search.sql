@@ -28,3 +28,7 @@ SELECT (SELECT count(*) FROM orders o WHERE o.state = 'review'
 -- name: CountPayments :one
 SELECT count(*) FROM payments
 WHERE provider = @provider AND account = @account AND created_at > app_now() - make_interval(secs => @since);
+
+-- The newest payment that was heard of. A whole scan: who restores a copy asks.
+-- name: NewestPayment :many
+SELECT created_at FROM payments ORDER BY created_at DESC LIMIT 1;

@@ -523,6 +523,31 @@ func (q *Queries) Prove(ctx context.Context, db DBTX, arg ProveParams) error {
 	return err
 }
 
+const purgeMailLinks = `-- name: PurgeMailLinks :execrows
+WITH old AS (
+  SELECT l.id FROM mail_links l WHERE l.expires_at < app_now() - make_interval(secs => $1::float8)
+  ORDER BY l.id LIMIT $2 FOR UPDATE SKIP LOCKED
+), secrets AS (
+  DELETE FROM mail_link_tokens t USING old WHERE t.link_id = old.id
+)
+DELETE FROM mail_links l USING old WHERE l.id = old.id
+`
+
+type PurgeMailLinksParams struct {
+	AfterSeconds float64
+	Max          int32
+}
+
+// Links that nobody could use for a while, and their secrets. Any number of
+// instances may do it at once: a link that is being used is left alone.
+func (q *Queries) PurgeMailLinks(ctx context.Context, db DBTX, arg PurgeMailLinksParams) (int64, error) {
+	result, err := db.Exec(ctx, purgeMailLinks, arg.AfterSeconds, arg.Max)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const revokeSession = `-- name: RevokeSession :execrows
 UPDATE sessions SET revoked_at = app_now() WHERE id = $1 AND account_id = $2 AND revoked_at IS NULL
 `

@@ -7,6 +7,7 @@ package db
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -79,6 +80,28 @@ func (q *Queries) BlobsOf(ctx context.Context, db DBTX, photoIds []uuid.UUID) ([
 	return items, nil
 }
 
+const growth = `-- name: Growth :one
+SELECT coalesce(sum(b.bytes) FILTER (WHERE b.created_at > app_now() - make_interval(secs => $1)), 0)::bigint AS bytes,
+  count(*) FILTER (WHERE b.created_at > app_now() - make_interval(secs => $1)) AS files,
+  coalesce(extract(epoch FROM app_now() - min(b.created_at)), 0)::float8 AS oldest
+FROM blobs b
+`
+
+type GrowthRow struct {
+	Bytes  int64
+	Files  int64
+	Oldest float64
+}
+
+// What was recorded in the last days, in bytes and rows, and how long ago the
+// first file of all was. A whole scan: a person asks, now and then.
+func (q *Queries) Growth(ctx context.Context, db DBTX, since float64) (GrowthRow, error) {
+	row := db.QueryRow(ctx, growth, since)
+	var i GrowthRow
+	err := row.Scan(&i.Bytes, &i.Files, &i.Oldest)
+	return i, err
+}
+
 const insertBlobs = `-- name: InsertBlobs :execrows
 INSERT INTO blobs (photo_id, kind, key, format, width, height, bytes, sha256)
 SELECT n.photo_id, n.kind, n.key, n.format, n.width, n.height, n.bytes, n.sha256
@@ -115,4 +138,54 @@ func (q *Queries) InsertBlobs(ctx context.Context, db DBTX, arg InsertBlobsParam
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const namedFiles = `-- name: NamedFiles :many
+SELECT b.photo_id, b.kind, b.key, b.bytes, b.sha256, b.created_at FROM blobs b
+WHERE (b.photo_id, b.kind) > ($1::uuid, $2::text)
+ORDER BY b.photo_id, b.kind LIMIT $3
+`
+
+type NamedFilesParams struct {
+	AfterPhoto uuid.UUID
+	AfterKind  string
+	Max        int32
+}
+
+type NamedFilesRow struct {
+	PhotoID   uuid.UUID
+	Kind      string
+	Key       string
+	Bytes     int64
+	Sha256    []byte
+	CreatedAt time.Time
+}
+
+// Every file that a row names, in pieces. By the primary key, so that a file is
+// met once for each photograph that has it.
+func (q *Queries) NamedFiles(ctx context.Context, db DBTX, arg NamedFilesParams) ([]NamedFilesRow, error) {
+	rows, err := db.Query(ctx, namedFiles, arg.AfterPhoto, arg.AfterKind, arg.Max)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []NamedFilesRow
+	for rows.Next() {
+		var i NamedFilesRow
+		if err := rows.Scan(
+			&i.PhotoID,
+			&i.Kind,
+			&i.Key,
+			&i.Bytes,
+			&i.Sha256,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

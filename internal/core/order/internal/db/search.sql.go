@@ -52,6 +52,31 @@ func (q *Queries) CountWaiting(ctx context.Context, db DBTX) (CountWaitingRow, e
 	return i, err
 }
 
+const newestPayment = `-- name: NewestPayment :many
+SELECT created_at FROM payments ORDER BY created_at DESC LIMIT 1
+`
+
+// The newest payment that was heard of. A whole scan: who restores a copy asks.
+func (q *Queries) NewestPayment(ctx context.Context, db DBTX) ([]time.Time, error) {
+	rows, err := db.Query(ctx, newestPayment)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []time.Time
+	for rows.Next() {
+		var created_at time.Time
+		if err := rows.Scan(&created_at); err != nil {
+			return nil, err
+		}
+		items = append(items, created_at)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const searchNewest = `-- name: SearchNewest :many
 SELECT id, event_id, email, currency, gross, refunded, state, review, created_at, paid_at
 FROM orders WHERE id < $1 AND ($2::text = '' OR state = $2) ORDER BY id DESC LIMIT $3
