@@ -171,9 +171,9 @@ func (s *Server) build(ctx context.Context) error {
 
 	river.AddWorker(workers, &refund.Worker{Service: s.Refunds})
 	river.AddWorker(workers, &capture.Worker{Service: captures})
-	if developing {
-		river.AddWorker(workers, media.NewWorker(s.Media))
-	}
+	// Also where its queue is not worked: a job of a kind that is unknown here could
+	// not be left to another instance.
+	river.AddWorker(workers, media.NewWorker(s.Media))
 	if s.jobs, err = jobs.New(jobs.Config{Pool: s.pool, Workers: workers, Queues: queues, Log: s.log}); err != nil {
 		return err
 	}

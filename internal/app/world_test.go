@@ -35,7 +35,7 @@ const (
 // world is one instance with a database of its own and a stand-in for the three
 // providers.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	db      pools
 	srv     *Server
 	url     string
@@ -48,13 +48,13 @@ type world struct {
 // pools reach the world's database as the program does, and as its owner.
 type pools struct{ Pool, Owner *pgxpool.Pool }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	db := pgtest.New(t)
 	return newWorldOn(t, db.URL, pools{db.Pool, db.Owner})
 }
 
-func newWorldOn(t *testing.T, url string, db pools) *world {
+func newWorldOn(t testing.TB, url string, db pools) *world {
 	t.Helper()
 	tw := twin.New(twin.Config{RetryUnit: 20 * time.Millisecond})
 	stand := httptest.NewServer(tw.Handler())
@@ -129,7 +129,7 @@ type reply struct {
 	body   []byte
 }
 
-func (r reply) json(t *testing.T) map[string]any {
+func (r reply) json(t testing.TB) map[string]any {
 	t.Helper()
 	m := map[string]any{}
 	require.NoError(t, json.Unmarshal(r.body, &m), "%s", r.body)

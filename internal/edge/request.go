@@ -44,13 +44,14 @@ func IdempotencyKey(s string) (string, error) {
 func Text(fail func(http.ResponseWriter, *http.Request, error)) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// Of broken escapes net/url drops the whole pair, which is harmless.
-			query, err := url.QueryUnescape(r.URL.RawQuery)
-			if err != nil {
-				query = ""
+			if !isText(r.URL.Path) {
+				fail(w, r, errText)
+				return
 			}
-			for _, s := range []string{r.URL.Path, query} {
-				if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
+			// Each parameter by itself, as those who read them do: of one with a broken
+			// escape they see nothing, and of the others everything.
+			for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
+				if s, err := url.QueryUnescape(part); err == nil && !isText(s) {
 					fail(w, r, errText)
 					return
 				}
@@ -59,6 +60,8 @@ func Text(fail func(http.ResponseWriter, *http.Request, error)) func(http.Handle
 		})
 	}
 }
+
+func isText(s string) bool { return !strings.ContainsRune(s, 0) && utf8.ValidString(s) }
 
 // HeadAsGet answers HEAD with what GET would say.
 func HeadAsGet(next http.Handler) http.Handler {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -161,7 +162,7 @@ func namedOnce(d *json.Decoder) error {
 		}
 		name, isText := token.(string)
 		if in != nil && in.names != nil && !in.value && isText {
-			folded := strings.ToLower(name)
+			folded := strings.Map(fold, name)
 			if in.names[folded] {
 				return errTwice
 			}
@@ -179,6 +180,18 @@ func namedOnce(d *json.Decoder) error {
 		case json.Delim('}'), json.Delim(']'):
 			open = open[:len(open)-1]
 		}
+	}
+}
+
+// fold maps the letters that the decoder takes for one to one of them: not only
+// capitals, but also the long s and the sign of the kelvin.
+func fold(r rune) rune {
+	for {
+		next := unicode.SimpleFold(r)
+		if next <= r {
+			return next
+		}
+		r = next
 	}
 }
 
