@@ -128,6 +128,18 @@ func (c *Client) fetchRefund(ctx context.Context, id string) ([]payment.Observat
 	return c.refundFacts(got)
 }
 
+// refundsPage asks for one page. The SDK panics over a list that has null in it,
+// which is an answer that cannot be read like any other.
+func (c *Client) refundsPage(ctx context.Context, p *sdk.RefundListParams) (answer *sdk.APIResponse, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("the answer cannot be read: %v", cause)
+		}
+	}()
+	list := c.api.V1Refunds.List(ctx, p)
+	return list.LastResponse(), list.Err()
+}
+
 // listRefunds reads every page. The payment that each refund carries is stated
 // once.
 func (c *Client) listRefunds(ctx context.Context, p *sdk.RefundListParams) ([]payment.Observation, error) {
@@ -139,15 +151,15 @@ func (c *Client) listRefunds(ctx context.Context, p *sdk.RefundListParams) ([]pa
 	var facts []payment.Observation
 	stated := map[string]bool{}
 	for {
-		list := c.api.V1Refunds.List(ctx, p)
-		if err := list.Err(); err != nil {
+		answer, err := c.refundsPage(ctx, p)
+		if err != nil {
 			return nil, outcome("list refunds", err)
 		}
 		page, err := reply[struct {
 			Object  string   `json:"object"`
 			Data    []refund `json:"data"`
 			HasMore bool     `json:"has_more"`
-		}](list.LastResponse())
+		}](answer)
 		if err != nil {
 			return nil, err
 		}
