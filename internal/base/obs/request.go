@@ -73,6 +73,14 @@ func ParseProxies(list []string) (Proxies, error) {
 		if err != nil {
 			return nil, fmt.Errorf("trusted proxy %q is neither an address nor a network like 10.0.0.0/8", s)
 		}
+		// Addresses of version 4 that are written as version 6 are compared as what
+		// they are.
+		if addr := p.Addr(); addr.Is4In6() {
+			if p.Bits() < 96 {
+				return nil, fmt.Errorf("trusted proxy %q is larger than all of version 4: write it as a network of version 6", s)
+			}
+			p = netip.PrefixFrom(addr.Unmap(), p.Bits()-96)
+		}
 		out = append(out, p.Masked())
 	}
 	return out, nil
@@ -101,7 +109,7 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 		if err != nil {
 			return addr
 		}
-		addr = next.Unmap()
+		addr = next.Unmap().WithZone("") // a zone means nothing elsewhere
 	}
 	return addr
 }

@@ -52,14 +52,20 @@ func parseEmail(s string) (email, wrong string) {
 func parseName(s string, longest int) (name, wrong string) {
 	s = strings.TrimSpace(s)
 	switch {
-	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
-		return "", "Control characters are not allowed here."
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, misleading):
+		return "", "Control characters and marks that change the direction of writing are not allowed here."
 	case s == "":
 		return "", "A name is needed."
 	case utf8.RuneCountInString(s) > longest:
 		return "", "This name is too long."
 	}
 	return s, ""
+}
+
+// misleading reports whether a rune makes a text look like another one, or like
+// several lines.
+func misleading(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }
 
 func checkPassword(s, email string) (wrong string) {

@@ -174,17 +174,26 @@ func (s *Sender) send(ctx context.Context, line *connection, m outbox.Sending) (
 	if err != nil {
 		return later, fmt.Errorf("write the mail: %w", err)
 	}
-	mail := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	if err := errors.Join(mail.From(s.cfg.From), mail.To(m.Recipient)); err != nil {
+	mail, err := s.compose(m.Message, letter)
+	if err != nil {
 		return refused, err
 	}
-	mail.Subject(letter.subject)
-	mail.SetMessageIDWithValue(trimID(m.MessageID))
-	mail.SetDateWithValue(m.CreatedAt) // the same in every copy
-	mail.SetGenHeader("Auto-Submitted", "auto-generated")
-	mail.SetBodyString(gomail.TypeTextPlain, letter.text)
-	mail.AddAlternativeString(gomail.TypeTextHTML, letter.html)
 	return line.send(ctx, mail)
+}
+
+// compose makes the mail that carries a letter: the same in every copy.
+func (s *Sender) compose(m outbox.Message, l letter) (*gomail.Msg, error) {
+	mail := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
+	if err := errors.Join(mail.From(s.cfg.From), mail.To(m.Recipient)); err != nil {
+		return nil, err
+	}
+	mail.Subject(l.subject)
+	mail.SetMessageIDWithValue(trimID(m.MessageID))
+	mail.SetDateWithValue(m.CreatedAt)
+	mail.SetGenHeader("Auto-Submitted", "auto-generated")
+	mail.SetBodyString(gomail.TypeTextPlain, l.text)
+	mail.AddAlternativeString(gomail.TypeTextHTML, l.html)
+	return mail, nil
 }
 
 func trimID(s string) string { return s[1 : len(s)-1] }

@@ -80,12 +80,16 @@ func (s *Sender) write(ctx context.Context, m outbox.Message) (letter, error) {
 	if err != nil {
 		return letter{}, err
 	}
-	name := string(m.Kind)
-	if m.Kind == outbox.ReceiptAgain {
-		name = string(outbox.Receipt)
+	return p.letter(m.Kind, subject)
+}
+
+// letter writes what the page says, as text and as HTML.
+func (p page) letter(kind outbox.Kind, subject string) (letter, error) {
+	if kind == outbox.ReceiptAgain {
+		kind = outbox.Receipt
 	}
 	var text, html bytes.Buffer
-	if err := errors.Join(texts.ExecuteTemplate(&text, name, p), pages.ExecuteTemplate(&html, name, p)); err != nil {
+	if err := errors.Join(texts.ExecuteTemplate(&text, string(kind), p), pages.ExecuteTemplate(&html, string(kind), p)); err != nil {
 		return letter{}, err
 	}
 	return letter{subject: subject, text: text.String(), html: html.String()}, nil
