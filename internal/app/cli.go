@@ -26,6 +26,8 @@ type cli struct {
 	Twin       twinCmd       `cmd:"" help:"Run the stand-in for Stripe, PayPal and Flutterwave."`
 	Invariants invariantsCmd `cmd:"" help:"Examine the database: does everything that was promised hold?"`
 	Doctor     doctorCmd     `cmd:"" help:"Look for what would keep this installation from working: keys, webhooks, clock, database, darkroom."`
+	Backup     backupCmd     `cmd:"" help:"Copy the database and the photographs, and prove the copy."`
+	Restore    restoreCmd    `cmd:"" help:"Make an installation from a backup, in a fresh folder, and prove it."`
 	Verify     verifyCmd     `cmd:"" help:"Prove on this machine that the promises hold: break everything, then judge what is left."`
 	Admin      adminCmd      `cmd:"" help:"Accounts and tokens, on the server's own machine."`
 	Demo       demoCmd       `cmd:"" help:"Show everything at work: a database, a stand-in for the payment provider, events and buyers."`

@@ -124,5 +124,5 @@ func sameOwner(dir string) error {
 	if u, err := user.LookupId(owner); err == nil {
 		owner = u.Username
 	}
-	return fmt.Errorf("the folder %s belongs to %s, who could not read what is imported: run this as %s", dir, owner, owner)
+	return fmt.Errorf("the folder %s belongs to %s, who could not read what this would put there: run this as %s", dir, owner, owner)
 }

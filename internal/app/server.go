@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 
+	"proofroom/internal/app/backup"
 	"proofroom/internal/base/clock"
 	"proofroom/internal/base/jobs"
 	"proofroom/internal/base/obs"
@@ -81,6 +82,9 @@ type Server struct {
 // New makes an instance and listens. Nothing runs before Run.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	if err := backup.Unfinished(cfg.DataDir); err != nil {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, log: log, registry: obs.NewRegistry()}
