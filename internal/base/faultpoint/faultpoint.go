@@ -1,6 +1,10 @@
 package faultpoint
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Point is one named place.
 type Point struct {
@@ -23,4 +27,11 @@ func Define(name, doc string) *Point {
 	p.load()
 	all = append(all, p)
 	return p
+}
+
+// All lists the points of this program by name. Both builds have the same ones.
+func All() []*Point {
+	out := slices.Clone(all)
+	slices.SortFunc(out, func(a, b *Point) int { return strings.Compare(a.Name, b.Name) })
+	return out
 }

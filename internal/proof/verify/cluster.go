@@ -34,12 +34,13 @@ const (
 // stock is what every world starts with.
 type stock struct {
 	operator string // the operator's token
+	creator  string // the token of the event's creator
 	event    uuid.UUID
 	photos   []uuid.UUID
 }
 
-// scratch settings trade durability for speed: no scenario here lets PostgreSQL
-// itself crash. Everything else is as in production.
+// scratchSettings trade durability for speed, for worlds in which PostgreSQL
+// itself does not crash. Everything else is as in production.
 var scratchSettings = map[string]string{
 	"fsync":              "off",
 	"full_page_writes":   "off",
@@ -50,12 +51,28 @@ var scratchSettings = map[string]string{
 	"checkpoint_timeout": "1h",
 }
 
+// durableSettings leave all of that as in production, for worlds in which it does.
+var durableSettings = map[string]string{
+	"shared_buffers":  "128MB",
+	"max_connections": "200",
+}
+
+// crampedSettings also fit on a small disk.
+var crampedSettings = map[string]string{
+	"shared_buffers":  "64MB",
+	"max_connections": "100",
+	"wal_init_zero":   "on",
+	"min_wal_size":    "32MB",
+	"max_wal_size":    "64MB",
+}
+
 // template is the database that worlds are copied from.
 const template = "world_template"
 
 // cluster is the private PostgreSQL of one run.
 type cluster struct {
 	dir    string
+	config embedded.Config
 	server *embedded.Server
 	admin  *pgxpool.Pool
 	stock  stock
@@ -63,18 +80,19 @@ type cluster struct {
 }
 
 // startCluster starts it and makes the template: the schema, and one event.
-func startCluster(ctx context.Context) (_ *cluster, err error) {
+func startCluster(ctx context.Context, parent string, settings map[string]string) (_ *cluster, err error) {
 	c := &cluster{}
 	defer func() {
 		if err != nil {
 			c.close()
 		}
 	}()
-	if c.dir, err = os.MkdirTemp(fastest(), "prf-verify-pg-"); err != nil {
+	if c.dir, err = os.MkdirTemp(parent, "prf-verify-pg-"); err != nil {
 		return nil, fmt.Errorf("make a scratch folder: %w", err)
 	}
-	if c.server, err = embedded.Start(ctx, embedded.Config{DataDir: c.dir, Settings: scratchSettings}); err != nil {
-		return nil, fmt.Errorf("start a scratch PostgreSQL: %w", err)
+	c.config = embedded.Config{DataDir: c.dir, Settings: settings}
+	if err := c.restart(ctx); err != nil {
+		return nil, err
 	}
 	if c.admin, err = pg.Open(ctx, pg.PoolConfig{URL: c.server.URL("postgres"), MaxConns: 4, Name: "proofroom verify"}); err != nil {
 		return nil, err
@@ -91,6 +109,16 @@ func startCluster(ctx context.Context) (_ *cluster, err error) {
 	return c, nil
 }
 
+// restart starts the server, at first or when it was given up. Its address stays.
+func (c *cluster) restart(ctx context.Context) error {
+	server, err := embedded.Start(ctx, c.config)
+	if err != nil {
+		return fmt.Errorf("start a scratch PostgreSQL: %w", err)
+	}
+	c.server = server
+	return nil
+}
+
 // fill puts one event with photographs up. It leaves no connection behind, since
 // a template that somebody is connected to cannot be copied.
 func (c *cluster) fill(ctx context.Context) error {
@@ -100,13 +128,14 @@ func (c *cluster) fill(ctx context.Context) error {
 	}
 	defer pool.Close()
 	accounts := account.New(pool)
-	_, creator, err := accounts.Provision(ctx, "creator@example.com", "", "verify", []account.Role{account.Creator})
+	token, creator, err := accounts.Provision(ctx, "creator@example.com", "", "verify", []account.Role{account.Creator})
 	if err != nil {
 		return err
 	}
 	if c.stock.operator, _, err = accounts.Provision(ctx, "operator@example.com", "", "verify", []account.Role{account.Operator}); err != nil {
 		return err
 	}
+	c.stock.creator = token
 	shop := catalog.New(pool, catalog.Config{
 		HasOrders: func(context.Context, pg.DBTX, uuid.UUID) (bool, error) { return false, nil },
 	})
@@ -181,8 +210,9 @@ func fastest() string {
 
 // Binaries are the two builds of the program.
 type Binaries struct {
-	Release string
-	Proof   string // empty: it is not there
+	Release  string
+	Proof    string // empty: it is not there
+	Darkroom string // empty: it is not there
 }
 
 // FindBinaries finds both builds beside the file self, which is one of them.
@@ -198,7 +228,15 @@ func FindBinaries(self string) (Binaries, error) {
 	if _, err := os.Stat(b.Proof); errors.Is(err, os.ErrNotExist) {
 		b.Proof = ""
 	}
+	if room := filepath.Join(dir, "darkroom"); exists(room) {
+		b.Darkroom = room
+	}
 	return b, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // environment is this process's own without the program's settings, which must

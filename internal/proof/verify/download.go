@@ -34,7 +34,13 @@ func (w *World) Originals(ctx context.Context, size int) error {
 	return err
 }
 
-func (w *World) files() string { return filepath.Join(w.dir, "files") }
+// files is where the world's files are kept: on its small disk, if it has one.
+func (w *World) files() string {
+	if w.disk != nil {
+		return filepath.Join(w.disk.dir, "files")
+	}
+	return filepath.Join(w.dir, "files")
+}
 
 // Download is one download of an original. may says whether whoever asks has any
 // right to it, as the scenario knows; if not, bytes that come are a finding of

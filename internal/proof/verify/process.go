@@ -52,6 +52,8 @@ type Launch struct {
 	Env []string
 	// Database and PayPal are its lines to both; nil: it is connected directly.
 	Database, PayPal *Line
+	// Darkroom has it develop photographs.
+	Darkroom bool
 }
 
 // Start starts another instance. faults are orders for its fault points, which
@@ -73,6 +75,10 @@ func (w *World) Launch(ctx context.Context, as Launch) (*Instance, error) {
 	if as.PayPal != nil {
 		paypal = as.PayPal.URL()
 	}
+	darkroom := "/nonexistent"
+	if as.Darkroom {
+		darkroom = w.darkroom
+	}
 	dir := filepath.Join(w.dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -91,7 +97,7 @@ func (w *World) Launch(ctx context.Context, as Launch) (*Instance, error) {
 		"--public-url", publicURL, "--trusted-proxies", "127.0.0.1", "--stripe-url", w.twinURL, "--paypal-url", paypal+"/paypal",
 		"--paypal-root-ca", w.caFile(), "--flutterwave-url", w.twinURL+"/flutterwave",
 		"--smtp-host", w.mailHost, "--smtp-port", strconv.Itoa(w.mailPort), "--smtp-tls", "none", "--mail-from", "Proofroom <mail@localhost>",
-		"--poll-waits", "1m,2m,5m,15m,1h", "--darkroom", "/nonexistent")
+		"--poll-waits", "1m,2m,5m,15m,1h", "--darkroom", darkroom)
 	i.cmd.Env = append(environment(),
 		demo.LifelineEnv+"=3", "PROOFROOM_STRIPE_SECRET_KEY="+twin.DefaultSecretKey, "PROOFROOM_STRIPE_WEBHOOK_SECRETS="+WebhookSecret,
 		"PROOFROOM_PAYPAL_CLIENT_ID="+twin.DefaultPayPalClient, "PROOFROOM_PAYPAL_CLIENT_SECRET="+twin.DefaultPayPalSecret,

@@ -36,6 +36,8 @@ type ScenarioResult struct {
 	Build    Build          `json:"build"`
 	Pressure map[string]int `json:"pressure"`
 	Seconds  float64        `json:"seconds"`
+	Notes    []string       `json:"notes,omitempty"`  // what was measured
+	Cannot   string         `json:"cannot,omitempty"` // why this machine cannot show it, whoever is at fault
 
 	Title   string   `json:"-"`
 	Reasons []string `json:"-"` // why it is no PASS
@@ -66,6 +68,9 @@ func seconds(d time.Duration) float64 {
 
 // settle computes what follows from the parts: a scenario whose control
 // experiment failed is VOID, and only a run in which everything passed is good.
+// What a machine has no means to show (a privilege that the run lacks) proves
+// nothing and breaks nothing: it stays NOT EXERCISED, the last line names it, and
+// the verdict is about the rest.
 func (r *Report) settle(sets []CutSet) {
 	r.OK = len(r.Scenarios)+len(r.CutSets) > 0
 	for _, c := range r.CutSets {
@@ -81,9 +86,14 @@ func (r *Report) settle(sets []CutSet) {
 			}
 		}
 	}
+	shown := 0
 	for _, s := range r.Scenarios {
-		r.OK = r.OK && s.Verdict == Pass
+		r.OK = r.OK && (s.Verdict == Pass || s.Cannot != "")
+		if s.Cannot == "" {
+			shown++
+		}
 	}
+	r.OK = r.OK && shown > 0
 }
 
 // WriteJSON writes the report as one line.
@@ -97,6 +107,11 @@ func (r *Report) WriteTable(w io.Writer) error {
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s build\t%.1f s\t%s\t%s\n", s.ID, s.Verdict, s.Severity, s.Build, s.Seconds, s.Title, inWords(s.Pressure))
 	}
 	_ = t.Flush()
+	for _, s := range r.Scenarios {
+		if len(s.Notes) > 0 {
+			_, _ = fmt.Fprintf(&b, "\n%s: %s\n  %s\n", s.ID, s.Title, strings.Join(s.Notes, "\n  "))
+		}
+	}
 	for _, s := range r.Scenarios {
 		if s.Verdict == Pass {
 			continue
@@ -135,8 +150,17 @@ func (r *Report) WriteTable(w io.Writer) error {
 		_, _ = fmt.Fprintf(&b, "\nNo cut set takes these away: %s\n", strings.Join(r.Unproven, ", "))
 	}
 	verdict := "GO: everything passed"
-	if !r.OK {
+	var cannot []string
+	for _, s := range r.Scenarios {
+		if s.Cannot != "" {
+			cannot = append(cannot, s.ID)
+		}
+	}
+	switch {
+	case !r.OK:
 		verdict = "NO GO"
+	case len(cannot) > 0:
+		verdict = "GO: everything passed that this machine can show, which is not " + strings.Join(cannot, " ")
 	}
 	_, _ = fmt.Fprintf(&b, "\n%s, in %s, seed %d.\n", verdict, r.Elapsed.Round(100*time.Millisecond), r.Seed)
 	_, err := io.WriteString(w, b.String())

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -62,7 +63,7 @@ func Run(ctx context.Context, o Options, scenarios []Scenario, sets []CutSet) (*
 	if o.Binaries.Proof == "" {
 		r.say("the proof build does not lie beside the program (proofroom-proof): what needs fault points is not exercised")
 	}
-	if r.cluster, err = startCluster(ctx); err != nil {
+	if r.cluster, err = startCluster(ctx, fastest(), scratchSettings); err != nil {
 		return nil, err
 	}
 	defer r.cluster.close()
@@ -157,6 +158,9 @@ type outcome struct {
 	findings   []Finding
 	invariants []InvariantResult
 	pressure   map[string]int
+	notes      []string
+	missing    []string // pressure that could not be brought about
+	cannot     string   // why this machine cannot show it
 	logs       string
 }
 
@@ -170,10 +174,16 @@ func (r *runner) once(ctx context.Context, s Scenario, cfg worldConfig) (out out
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	cfg.cluster, cfg.instances, cfg.id = r.cluster, r.Instances, s.ID
+	cfg.database, cfg.darkroom = s.Database, r.Binaries.Darkroom
 	if s.Bare && len(cfg.removed) > 0 {
 		cfg.instances = 0
 	}
 	w, err := newWorld(ctx, cfg)
+	var cannot *cannotError
+	if errors.As(err, &cannot) {
+		out.cannot = cannot.why
+		return out
+	}
 	if err != nil {
 		out.failures = append(out.failures, fmt.Sprintf("the world was not made: %v", err))
 		return out
@@ -204,6 +214,7 @@ func (r *runner) once(ctx context.Context, s Scenario, cfg worldConfig) (out out
 	}
 	w.mu.Lock()
 	out.failures = append(w.failures, out.failures...)
+	out.notes, out.missing = w.notes, w.missing
 	w.mu.Unlock()
 	out.pressure = w.pressure.totals()
 	return out
@@ -235,7 +246,7 @@ func (r *runner) scenario(ctx context.Context, s Scenario) {
 	r.report.Scenarios = append(r.report.Scenarios, res)
 	r.mu.Unlock()
 	r.say("%s %s in %.1f s: %s (%s)", s.ID, res.Verdict, res.Seconds, s.Title, inWords(res.Pressure))
-	for _, why := range res.Reasons {
+	for _, why := range slices.Concat(res.Reasons, res.Notes) {
 		r.say("  %s", why)
 	}
 }
@@ -245,7 +256,11 @@ func (res *ScenarioResult) judge(s Scenario, out outcome) {
 	if out.pressure != nil {
 		res.Pressure = out.pressure
 	}
-	res.Logs, res.Reasons = out.logs, out.failures
+	res.Logs, res.Reasons, res.Notes = out.logs, out.failures, out.notes
+	if out.cannot != "" {
+		res.Verdict, res.Cannot, res.Reasons = Unexercised, out.cannot, []string{out.cannot}
+		return
+	}
 	for _, f := range out.findings {
 		res.Reasons = append(res.Reasons, f.String())
 	}
@@ -259,6 +274,10 @@ func (res *ScenarioResult) judge(s Scenario, out outcome) {
 			res.Verdict = Unexercised
 			res.Reasons = append(res.Reasons, "there was no pressure: 0 "+strings.ReplaceAll(need, "_", " "))
 		}
+	}
+	if len(out.missing) > 0 {
+		res.Verdict = Unexercised
+		res.Reasons = append(res.Reasons, out.missing...)
 	}
 	if !slices.ContainsFunc(out.invariants, func(i InvariantResult) bool { return i.OK }) {
 		res.Verdict = Unexercised

@@ -21,6 +21,16 @@ const (
 	Proof   Build = "proof" // has fault points, guard switches and clock offsets
 )
 
+// Database is which PostgreSQL a world gets.
+type Database string
+
+// The databases.
+const (
+	Shared  Database = ""        // the run's, as fast as it can be: nobody crashes it
+	Durable Database = "durable" // one of its own, whose commits last as they do in production
+	Cramped Database = "cramped" // a durable one on a small disk of its own, where the files are as well
+)
+
 // Scenario is one way of breaking things. It is a value; Run does it.
 type Scenario struct {
 	ID       string
@@ -28,6 +38,8 @@ type Scenario struct {
 	Severity Severity
 	Rows     []string // of the audit that it covers
 	Build    Build
+	// Database is the PostgreSQL that it needs.
+	Database Database
 	// Needs names the pressure that must be above zero for a verdict.
 	Needs []string
 	// Rounds is how often it repeats itself, if it does: in a quick run, and in

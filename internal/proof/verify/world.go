@@ -46,6 +46,7 @@ type World struct {
 	Twin      *twin.Control
 	Instances []*Instance // the ones that run from the start
 	Operator  string      // an operator's token
+	Owner     string      // the token of the event's creator
 	Event     uuid.UUID
 	Photos    []uuid.UUID
 	Rand      *rand.Rand
@@ -57,6 +58,9 @@ type World struct {
 	Patience time.Duration
 
 	cluster   *cluster
+	own       *cluster // the one that is only this world's
+	disk      *Disk    // the small one, if it has one
+	darkroom  string
 	name, url string
 	dir       string
 	binary    string
@@ -81,13 +85,18 @@ type World struct {
 	unproven  map[string]bool // bodies of forgeries that no signature tells from genuine ones
 	seen      []Finding       // what clients saw that must not be
 	original  [32]byte        // hash of the originals
+	notes     []string
+	missing   []string
+	claims    map[uuid.UUID]uuid.UUID // accounts that take over what a guest bought
 	raced     map[uuid.UUID]bool
 }
 
 // worldConfig says which world to make.
 type worldConfig struct {
 	cluster   *cluster
+	database  Database
 	binary    string
+	darkroom  string
 	instances int
 	seed      uint64
 	id        string // of the scenario
@@ -101,9 +110,8 @@ func newWorld(ctx context.Context, cfg worldConfig) (_ *World, err error) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(cfg.id))
 	w := &World{
-		Operator: cfg.cluster.stock.operator, Event: cfg.cluster.stock.event, Photos: cfg.cluster.stock.photos,
 		Rand: rand.New(rand.NewPCG(cfg.seed, h.Sum64())), Rounds: cfg.rounds, Focus: cfg.focus, Patience: cfg.patience,
-		cluster: cfg.cluster, binary: cfg.binary, refunded: map[string]bool{}, unproven: map[string]bool{},
+		cluster: cfg.cluster, binary: cfg.binary, darkroom: cfg.darkroom, refunded: map[string]bool{}, unproven: map[string]bool{},
 	}
 	defer func() {
 		if err != nil {
@@ -113,7 +121,12 @@ func newWorld(ctx context.Context, cfg worldConfig) (_ *World, err error) {
 	if w.dir, err = os.MkdirTemp(fastest(), "prf-verify-"); err != nil {
 		return nil, fmt.Errorf("make a scratch folder: %w", err)
 	}
-	if w.name, w.url, err = cfg.cluster.clone(ctx); err != nil {
+	if err = w.furnish(ctx, cfg.database); err != nil {
+		return nil, err
+	}
+	stock := w.cluster.stock
+	w.Operator, w.Owner, w.Event, w.Photos = stock.operator, stock.creator, stock.event, stock.photos
+	if w.name, w.url, err = w.cluster.clone(ctx); err != nil {
 		return nil, err
 	}
 	if w.DB, err = pg.Open(ctx, pg.PoolConfig{URL: w.url, MaxConns: 8, Name: "proofroom verify"}); err != nil {
@@ -197,6 +210,21 @@ func (w *World) Check(ok bool, format string, args ...any) bool {
 		w.mu.Unlock()
 	}
 	return ok
+}
+
+// Note keeps what was measured, for the report.
+func (w *World) Note(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notes = append(w.notes, fmt.Sprintf(format, args...))
+}
+
+// Missing notes pressure that could not be brought about: without it the scenario
+// proves nothing.
+func (w *World) Missing(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.missing = append(w.missing, fmt.Sprintf(format, args...))
 }
 
 // Advance moves the time of the database and of the provider ahead, as both
@@ -357,9 +385,13 @@ func (w *World) close(keep bool) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
 	defer cancel()
-	if w.name != "" {
+	switch {
+	case w.own != nil:
+		w.own.close()
+	case w.name != "":
 		_ = w.cluster.drop(ctx, w.name)
 	}
+	w.disk.close()
 	if !keep {
 		_ = os.RemoveAll(w.dir)
 	}
