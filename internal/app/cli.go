@@ -29,6 +29,7 @@ type cli struct {
 	Backup     backupCmd     `cmd:"" help:"Copy the database and the photographs, and prove the copy."`
 	Restore    restoreCmd    `cmd:"" help:"Make an installation from a backup, in a fresh folder, and prove it."`
 	Verify     verifyCmd     `cmd:"" help:"Prove on this machine that the promises hold: break everything, then judge what is left."`
+	Bench      benchCmd      `cmd:"" help:"Measure on this machine how fast it is, and against what."`
 	Admin      adminCmd      `cmd:"" help:"Accounts and tokens, on the server's own machine."`
 	Demo       demoCmd       `cmd:"" help:"Show everything at work: a database, a stand-in for the payment provider, events and buyers."`
 

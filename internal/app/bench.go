@@ -1,0 +1,106 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"proofroom/internal/base/obs"
+	"proofroom/internal/proof/bench/fulfil"
+	"proofroom/internal/proof/bench/load"
+)
+
+// benchCmd has one command for each thing that is measured.
+type benchCmd struct {
+	Fulfil benchFulfilCmd `cmd:"" help:"Webhooks to fulfilled orders: how many a second, against one statement of SQL an order."`
+
+	Generator benchGeneratorCmd `cmd:"" hidden:""`
+	StandIn   benchStandInCmd   `cmd:"" hidden:""`
+}
+
+type benchFulfilCmd struct {
+	Events  int      `name:"events" default:"60000" placeholder:"N" help:"Webhooks of each run (${default}); a tenth of them are repetitions."`
+	Clients []int    `name:"clients" default:"32,64" placeholder:"N" help:"Connections that send at the same time; each number is measured (${default})."`
+	Rounds  int      `name:"rounds" default:"2" placeholder:"N" help:"How often everything is measured, in turns (${default})."`
+	Only    []string `name:"only" placeholder:"SIDE" enum:"floor,stripe,mixed,hot,open" help:"Measure only these: floor, stripe, mixed, hot, open."`
+	Env     []string `name:"env" placeholder:"NAME=VALUE" help:"Further settings of the server, as in its environment."`
+	Keep    bool     `name:"keep" help:"Leave the database and the logs where they are, and say where."`
+	JSON    bool     `name:"json" help:"End with the report as one line of JSON."`
+}
+
+// Run measures on this machine, in scratch folders that it makes and deletes. It
+// fails unless the figures count.
+func (c *benchFulfilCmd) Run(s *streams) error {
+	if c.Events < 100 || c.Rounds < 1 || len(c.Clients) == 0 {
+		return errors.New("measure at least 100 events, one round and one number of clients")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's own file: %w", err)
+	}
+	report, err := fulfil.Run(s.ctx, fulfil.Options{
+		Binary: self, Events: c.Events, Clients: c.Clients, Rounds: c.Rounds, Sides: c.Only, Env: c.Env, Keep: c.Keep, Progress: s.err,
+	})
+	if report == nil {
+		return err
+	}
+	return reported(s, c.JSON, report, err)
+}
+
+// benchReport is the result of a measurement.
+type benchReport interface {
+	WriteJSON(w io.Writer) error
+	WriteTable(w io.Writer) error
+}
+
+// reported writes a report, and says why it does not count if it does not.
+func reported(s *streams, asJSON bool, r benchReport, cause error) error {
+	write := r.WriteTable
+	if asJSON {
+		write = r.WriteJSON
+	}
+	return errors.Join(cause, write(s.out))
+}
+
+// benchGeneratorCmd is the process that sends. It is no command for people.
+type benchGeneratorCmd struct{}
+
+// Run reads what to send from standard input.
+func (benchGeneratorCmd) Run(s *streams) error { return load.Serve(s.ctx, os.Stdin, s.out) }
+
+// benchStandInCmd is the process that answers for the providers. It is no command
+// for people.
+type benchStandInCmd struct {
+	Dir string `arg:"" help:"The folder with the keys."`
+}
+
+// Run answers until it is stopped.
+func (c *benchStandInCmd) Run(s *streams) error {
+	l, err := new(net.ListenConfig).Listen(s.ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	base := "http://" + l.Addr().String()
+	h, err := load.StandIn(c.Dir, base)
+	if err != nil {
+		return err
+	}
+	obs.Log(s.err, slog.LevelInfo).Info("stand-in", "url", base)
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-s.ctx.Done()
+		_ = srv.Close()
+	}()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	<-stopped
+	return nil
+}

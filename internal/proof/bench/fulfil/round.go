@@ -1,0 +1,254 @@
+package fulfil
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"proofroom/internal/proof/bench"
+	"proofroom/internal/proof/bench/load"
+)
+
+// Round is one run of one side.
+type Round struct {
+	Side    string  `json:"side"` // floor, stripe, mixed, hot, history, drain, open
+	Clients int     `json:"clients"`
+	PerS    float64 `json:"per_s"` // orders granted in a second
+	Seconds float64 `json:"seconds"`
+	Checked
+	AckP50   float64 `json:"ack_p50_ms,omitempty"`
+	AckP99   float64 `json:"ack_p99_ms,omitempty"`
+	AckMax   float64 `json:"ack_max_ms,omitempty"`
+	DrainMS  float64 `json:"drain_ms"` // from the last answer to the empty inbox
+	Retries  int     `json:"retries"`  // events that the server had no room for at once
+	CPU      CPU     `json:"cpu_us_per_event"`
+	CPUShare float64 `json:"cpu_share"` // of all processors, by everything that was measured
+	RSS      float64 `json:"rss_mb"`    // of the server, at its end
+	WAL      float64 `json:"wal_bytes_per_event"`
+	Warnings int     `json:"warnings"` // lines of the server's log at level warn and above: fallbacks are among them
+	Others   float64 `json:"others"`   // share of the machine that others used
+	Void     bool    `json:"void"`     // more than bench.MaxOthers
+}
+
+// CPU is processor time for each event, in microseconds.
+type CPU struct {
+	Database  float64 `json:"database"`
+	Server    float64 `json:"server"`
+	Generator float64 `json:"generator"`
+	StandIn   float64 `json:"stand_in"`
+}
+
+// emptyPatience is how long an inbox may take to come to rest.
+const emptyPatience = 5 * time.Minute
+
+// nothingWaits is whether the inbox is at rest: partial indexes inbox_due and
+// inbox_unfetched.
+const nothingWaits = `SELECT NOT EXISTS (SELECT FROM inbox WHERE state IN ('received', 'failed') AND ready)
+	AND NOT EXISTS (SELECT FROM inbox WHERE state IN ('received', 'failed', 'fetching') AND NOT ready)`
+
+// meter is what is read before and after a run.
+type meter struct {
+	l        *lab
+	others   *bench.Others
+	usage    map[string]bench.Usage
+	lsn      string
+	logBytes int64
+}
+
+func (l *lab) meter(ctx context.Context) (*meter, error) {
+	m := &meter{l: l}
+	if err := l.db.QueryRow(ctx, `SELECT pg_current_wal_insert_lsn()::text`).Scan(&m.lsn); err != nil {
+		return nil, err
+	}
+	if l.server != nil {
+		if info, err := os.Stat(l.server.LogTo); err == nil {
+			m.logBytes = info.Size()
+		}
+	}
+	var err error
+	if m.usage, err = l.usage(); err != nil {
+		return nil, err
+	}
+	m.others, err = bench.WatchOthers()
+	return m, err
+}
+
+func (l *lab) usage() (map[string]bench.Usage, error) {
+	out := map[string]bench.Usage{}
+	pids := map[string]int{"database": l.pg.PID, "stand-in": l.stand.PID}
+	if l.server != nil {
+		pids["server"] = l.server.PID
+	}
+	for name, pid := range pids {
+		u, err := bench.Of(pid)
+		if err != nil {
+			return nil, fmt.Errorf("the %s has ended: %w", name, err)
+		}
+		out[name] = u
+	}
+	return out, nil
+}
+
+// read ends the measurement of a run of so many events.
+func (m *meter) read(ctx context.Context, r *Round, events int, began time.Time) error {
+	var err error
+	if r.Others, err = m.others.Share(); err != nil {
+		return err
+	}
+	r.Others, r.Void = bench.Round(r.Others, 3), r.Others > bench.MaxOthers
+	now, err := m.l.usage()
+	if err != nil {
+		return err
+	}
+	per := func(name string) float64 {
+		return bench.Round(float64(now[name].Since(m.usage[name]).CPU.Microseconds())/float64(events), 1)
+	}
+	r.CPU.Database, r.CPU.Server, r.CPU.StandIn = per("database"), per("server"), per("stand-in")
+	r.CPUShare = bench.Round((r.CPU.Database+r.CPU.Server+r.CPU.StandIn+r.CPU.Generator)*float64(events)/
+		float64(time.Since(began).Microseconds()*int64(runtime.NumCPU())), 2)
+	r.RSS = bench.Round(float64(now["server"].RSS)/(1<<20), 1)
+	var wal int64
+	if err := m.l.db.QueryRow(ctx, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1::text::pg_lsn)::bigint`, m.lsn).Scan(&wal); err != nil {
+		return err
+	}
+	r.WAL = bench.Round(float64(wal)/float64(events), 0)
+	if m.l.server != nil {
+		r.Warnings, err = warnings(m.l.server.LogTo, m.logBytes)
+	}
+	return err
+}
+
+// warnings counts the lines of a log, from an offset, that somebody should read.
+func warnings(path string, from int64) (int, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := f.Seek(from, 0); err != nil {
+		return 0, err
+	}
+	n := 0
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if bytes.Contains(lines.Bytes(), []byte(`"level":"WARN"`)) || bytes.Contains(lines.Bytes(), []byte(`"level":"ERROR"`)) {
+			n++
+		}
+	}
+	return n, lines.Err()
+}
+
+// ours sends events to the server and waits until all that they say is done.
+func (l *lab) ours(ctx context.Context, side string, s load.Set, events, clients int, rate float64) (_ Round, err error) {
+	r := Round{Side: side, Clients: clients}
+	g, err := l.generate(ctx, load.Job{
+		Addr: l.server.Listen, Set: s, Events: events, Clients: clients, Rate: rate, Seed: 1, SealDir: l.dir, Base: l.base,
+	})
+	if err != nil {
+		return r, err
+	}
+	defer func() {
+		if err != nil {
+			g.Kill()
+		}
+	}()
+	m, err := l.meter(ctx)
+	if err != nil {
+		return r, err
+	}
+	began := time.Now()
+	res, err := g.drive()
+	if err != nil {
+		return r, err
+	}
+	if err := l.await(ctx); err != nil {
+		return r, err
+	}
+	end := time.Now()
+	r.CPU.Generator = bench.Round(float64(res.CPUMicros)/float64(events), 1)
+	if err := m.read(ctx, &r, events, began); err != nil {
+		return r, err
+	}
+	if r.Checked, err = check(ctx, l.db, s, res.Acked(s)); err != nil {
+		return r, err
+	}
+	took := end.Sub(time.Unix(0, res.FirstByte))
+	r.Seconds, r.PerS = bench.Round(took.Seconds(), 2), bench.Round(float64(r.Granted)/took.Seconds(), 0)
+	r.DrainMS = bench.Round(bench.Millis(end.Sub(time.Unix(0, res.LastReply))), 0)
+	r.AckP50, r.AckP99, r.AckMax, r.Retries = bench.Round(res.P50Millis, 2), bench.Round(res.P99Millis, 2), bench.Round(res.MaxMillis, 1), res.Retries
+	if sent := load.Orders(events); r.Granted != sent {
+		r.Broken = append(r.Broken, fmt.Sprintf("%d orders were paid for and %d are granted", sent, r.Granted))
+	}
+	return r, nil
+}
+
+// await polls until nothing waits in the inbox.
+func (l *lab) await(ctx context.Context) error {
+	deadline := time.NewTimer(emptyPatience)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var done bool
+		if err := l.db.QueryRow(ctx, nothingWaits).Scan(&done); err != nil || done {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return fmt.Errorf("the inbox was not empty within %s", emptyPatience)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// generator is the process that sends, ready to begin.
+type generator struct {
+	*bench.Process
+	out *bufio.Reader
+}
+
+// generate starts a generator and waits until everything is made and signed.
+func (l *lab) generate(ctx context.Context, j load.Job) (*generator, error) {
+	job, err := json.Marshal(j)
+	if err != nil {
+		return nil, err
+	}
+	p, err := bench.Start(ctx, bench.Command{Binary: l.binary, Name: "generator", Dir: l.dir, Args: []string{"bench", "generator"}})
+	if err != nil {
+		return nil, err
+	}
+	g := &generator{Process: p, out: bufio.NewReader(p.Stdout)}
+	if _, err = p.Stdin.Write(append(job, '\n')); err == nil {
+		_, err = g.out.ReadBytes('\n')
+	}
+	if err != nil {
+		g.Kill()
+		return nil, errors.Join(fmt.Errorf("prepare the events: %w", err), p.Wait())
+	}
+	return g, nil
+}
+
+// drive lets it send everything.
+func (g *generator) drive() (load.Result, error) {
+	var r load.Result
+	if _, err := g.Stdin.Write([]byte("go\n")); err != nil {
+		return r, err
+	}
+	text, err := g.out.ReadBytes('\n')
+	if werr := g.Wait(); werr != nil {
+		return r, werr
+	}
+	if err != nil {
+		return r, fmt.Errorf("read what the generator did: %w", err)
+	}
+	return r, json.Unmarshal(text, &r)
+}
