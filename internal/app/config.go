@@ -90,6 +90,14 @@ func (c *Config) complete() error {
 	if c.SMTPHost != "" && c.MailFrom == "" {
 		return fmt.Errorf("--smtp-host is set, but not who mail is from: set --mail-from")
 	}
+	for _, a := range []struct{ flag, address string }{
+		{"--stripe-url", c.StripeURL}, {"--paypal-url", c.PayPalURL}, {"--flutterwave-url", c.FlutterwaveURL},
+	} {
+		u, err := url.Parse(a.address)
+		if a.address != "" && (err != nil || !isOrigin(&url.URL{Scheme: u.Scheme, Host: u.Host})) {
+			return fmt.Errorf("%s is %q, which is no address of a server", a.flag, a.address)
+		}
+	}
 	for _, a := range []struct{ flag, name, configured string }{
 		{"--stripe-account", c.StripeAccount, c.StripeSecretKey},
 		{"--paypal-account", c.PayPalAccount, c.PayPalClientID},
@@ -109,15 +117,26 @@ func (c *Config) reachedAt(addr string) error {
 	if c.PublicURL == "" {
 		c.PublicURL = "http://" + addr
 	}
-	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
-	u, err := url.Parse(c.PublicURL)
-	if err != nil || u.Host == "" || u.Path != "" {
+	u, err := url.Parse(strings.TrimRight(c.PublicURL, "/"))
+	if err != nil || !isOrigin(u) {
 		return fmt.Errorf("the public URL %q cannot be read: write it like https://photos.example.com", c.PublicURL)
 	}
+	// As browsers write it, which say with a form where that came from.
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":"+map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	c.PublicURL = u.Scheme + "://" + host
 	if u.Scheme != "https" && (u.Scheme != "http" || !local(u.Hostname())) {
 		return fmt.Errorf("the public URL %q must be https: sign-ins over plain http can be read by anybody on the way", c.PublicURL)
 	}
 	return nil
+}
+
+// hostName is what browsers take and write: letters of other alphabets are
+// written in ASCII (xn--...).
+var hostName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
+
+// isOrigin reports whether an address names a place on the web and nothing more.
+func isOrigin(u *url.URL) bool {
+	return hostName.MatchString(u.Host) && *u == url.URL{Scheme: u.Scheme, Host: u.Host}
 }
 
 // payOrigins are where a checkout may send the buyer's browser.

@@ -139,6 +139,7 @@ func TestConfigRefuses(t *testing.T) {
 		"set --mail-from":   func(c *Config) { c.SMTPHost = "mail.example.com" },
 		"--stripe-account":  func(c *Config) { c.StripeSecretKey, c.StripeAccount = "sk_test_1", "a/b" },
 		"--paypal-account":  func(c *Config) { c.PayPalClientID, c.PayPalAccount = "id", "Main" },
+		"--stripe-url":      func(c *Config) { c.StripeURL = "https://stand.example;x" },
 		"--commission-bps":  func(c *Config) { c.CommissionBps = 20_000 },
 		"--flutterwave-acc": func(c *Config) { c.FlutterwaveSecretKey, c.FlutterwaveAccount = "key", "" },
 	} {
