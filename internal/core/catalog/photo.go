@@ -279,20 +279,16 @@ func (s Store) Photo(ctx context.Context, conn pg.DBTX, photo uuid.UUID) (Photo,
 	return photos[0], nil
 }
 
-// PhotosForSale reads distinct photographs of one event in the order of ids. One
-// that is of another event, not ready, hidden, deleted or named twice makes it
+// Photos are the photographs, in the order in which they were asked for. One that
+// is of another event, not ready, hidden, deleted or named twice makes it
 // ErrPhotoNotFound, which names each such id by its place.
-func (s Store) PhotosForSale(ctx context.Context, conn pg.DBTX, eventID uuid.UUID, ids []uuid.UUID) ([]Photo, error) {
-	found, err := s.Photos(ctx, conn, ids)
-	if err != nil {
-		return nil, err
-	}
-	sold := make(map[uuid.UUID]bool, len(found))
-	for _, p := range found {
-		sold[p.ID] = p.EventID == eventID && p.State == Ready
+func (f *ForSale) Photos() ([]Photo, error) {
+	sold := make(map[uuid.UUID]bool, len(f.photos))
+	for _, p := range f.photos {
+		sold[p.ID] = p.EventID == f.eventID && p.State == Ready
 	}
 	var missing []problem.Field
-	for i, u := range ids {
+	for i, u := range f.ids {
 		if !sold[u] {
 			missing = append(missing, problem.Field{
 				Name: fmt.Sprintf("photo_ids[%d]", i), Detail: fmt.Sprintf("There is no photograph %s for sale in this event, or it is named twice.", u),
@@ -303,7 +299,17 @@ func (s Store) PhotosForSale(ctx context.Context, conn pg.DBTX, eventID uuid.UUI
 	if missing != nil {
 		return nil, ErrPhotoNotFound.WithFields(missing...)
 	}
-	return found, nil
+	return f.photos, nil
+}
+
+// PhotosForSale reads photographs of one event as [ForSale.Photos] gives them.
+func (s Store) PhotosForSale(ctx context.Context, conn pg.DBTX, eventID uuid.UUID, ids []uuid.UUID) ([]Photo, error) {
+	found, err := s.Photos(ctx, conn, ids)
+	if err != nil {
+		return nil, err
+	}
+	f := ForSale{eventID: eventID, ids: ids, photos: found}
+	return f.Photos()
 }
 
 // Deliverable reports whether an event still stands and all of these

@@ -360,7 +360,7 @@ func TestAChangeOfCurrencyWaitsForAnOrder(t *testing.T) {
 	tx, err := f.db.Pool.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
-	seen, err := f.store.EventForSaleTx(t.Context(), tx, e.ID)
+	seen, err := f.forSale(t.Context(), tx, e.ID)
 	require.NoError(t, err)
 	require.Equal(t, "EUR", seen.Prices.Currency)
 
@@ -380,6 +380,15 @@ func TestAChangeOfCurrencyWaitsForAnOrder(t *testing.T) {
 	require.ErrorIs(t, <-refused, ErrCurrencyFixed)
 }
 
+// forSale reads an event as whoever sells it does.
+func (f *fixture) forSale(ctx context.Context, tx pgx.Tx, eventID uuid.UUID) (Event, error) {
+	var sale ForSale
+	if err := pg.Pipeline(ctx, tx, f.store.ForSaleSteps(eventID, nil, &sale)...); err != nil {
+		return Event{}, err
+	}
+	return sale.Event()
+}
+
 func TestOnlyEventsOnSaleAreSold(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, Config{})
@@ -388,7 +397,7 @@ func TestOnlyEventsOnSaleAreSold(t *testing.T) {
 	require.NoError(t, err)
 	for eventID, want := range map[uuid.UUID]error{draft.ID: ErrEventNotFound, closed.ID: ErrNotOnSale, id.New(): ErrEventNotFound, open.ID: nil} {
 		err := pg.Exec(t.Context(), f.db.Pool, func(ctx context.Context, tx pgx.Tx) error {
-			_, err := f.store.EventForSaleTx(ctx, tx, eventID)
+			_, err := f.forSale(ctx, tx, eventID)
 			return err
 		})
 		if want == nil {

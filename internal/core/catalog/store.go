@@ -53,19 +53,55 @@ func (s Store) Events(ctx context.Context, conn pg.DBTX, ids []uuid.UUID) ([]Eve
 	return out, nil
 }
 
-// EventForSaleTx reads an event and holds its currency until the transaction
-// ends, so that an order can be written in it. The event must be on sale, else
-// ErrNotOnSale or ErrEventNotFound.
-func (s Store) EventForSaleTx(ctx context.Context, tx pgx.Tx, id uuid.UUID) (Event, error) {
-	// The lock is taken in a statement of its own: after waiting for a change
-	// of currency, the next one sees what was changed.
-	if _, err := s.q.LockEventForSale(ctx, tx, id); err != nil {
-		return Event{}, notFound(err)
+// ForSale is what there is to say of an event and photographs that somebody wants
+// to buy.
+type ForSale struct {
+	eventID uuid.UUID
+	events  []db.EventsByIDRow
+	ids     []uuid.UUID
+	photos  []Photo
+}
+
+// ForSaleSteps read an event and photographs of it, and hold the event's currency
+// until the transaction ends, so that an order can be written in it.
+func (s Store) ForSaleSteps(eventID uuid.UUID, photos []uuid.UUID, into *ForSale) []pg.Step {
+	into.eventID, into.ids = eventID, photos
+	return []pg.Step{
+		// The lock is taken in a statement of its own: after waiting for a change
+		// of currency, the next one sees what was changed.
+		func(ctx context.Context, q pg.DBTX) error {
+			if _, err := s.q.LockEventForSale(ctx, q, eventID); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+				return fmt.Errorf("read event: %w", err)
+			}
+			return nil
+		},
+		func(ctx context.Context, q pg.DBTX) error {
+			rows, err := s.q.EventsByID(ctx, q, []uuid.UUID{eventID})
+			if err != nil {
+				return fmt.Errorf("read events: %w", err)
+			}
+			into.events = rows
+			return nil
+		},
+		func(ctx context.Context, q pg.DBTX) error {
+			found, err := s.Photos(ctx, q, photos)
+			if err != nil {
+				return err
+			}
+			into.photos = found
+			return nil
+		},
 	}
-	e, err := s.Event(ctx, tx, id)
+}
+
+// Event is the event, which must be on sale, else ErrNotOnSale or
+// ErrEventNotFound.
+func (f *ForSale) Event() (Event, error) {
+	if len(f.events) == 0 {
+		return Event{}, ErrEventNotFound
+	}
+	e := eventOf(f.events[0])
 	switch {
-	case err != nil:
-		return Event{}, err
 	case e.DeletedAt != nil || e.Status == Draft:
 		return Event{}, ErrEventNotFound
 	case e.Status != OnSale:

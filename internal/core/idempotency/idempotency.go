@@ -168,25 +168,6 @@ func (s Store) own(ctx context.Context, tx pgx.Tx, c Claim, term int32) (db.Lock
 	return k, nil
 }
 
-// SubjectTx notes the row that the request makes, for whoever resumes it. A key
-// has one subject ever: ErrLost when it has another.
-func (s Store) SubjectTx(ctx context.Context, tx pgx.Tx, c Claim, term int32, subjectID uuid.UUID) error {
-	if !s.keyed() {
-		return nil
-	}
-	if _, err := s.own(ctx, tx, c, term); err != nil {
-		return err
-	}
-	n, err := s.q.SetSubject(ctx, tx, db.SetSubjectParams{ActorID: c.ActorID, Operation: c.Operation, Key: c.Key, SubjectID: &subjectID})
-	if err == nil && n == 0 {
-		err = ErrLost
-	}
-	if err != nil {
-		return fmt.Errorf("note a key's subject: %w", err)
-	}
-	return nil
-}
-
 // CompleteTx stores the answer, of a Storable status. When the key is no longer
 // the caller's it changes nothing and returns how the key stands: the answer to
 // give instead. What the caller did in this transaction it must undo then.

@@ -76,7 +76,9 @@ func (d *desk) complete(t testing.TB, c Claim, term int32, status int, body stri
 
 func (d *desk) subject(t testing.TB, c Claim, term int32, subject uuid.UUID) error {
 	t.Helper()
-	return pg.Exec(t.Context(), d.pool, func(ctx context.Context, tx pgx.Tx) error { return d.store.SubjectTx(ctx, tx, c, term, subject) })
+	return pg.Exec(t.Context(), d.pool, func(ctx context.Context, tx pgx.Tx) error {
+		return pg.Pipeline(ctx, tx, d.store.SubjectStep(c, term, subject))
+	})
 }
 
 func (d *desk) release(t testing.TB, c Claim, term int32) error {

@@ -22,10 +22,15 @@ RETURNING term;
 UPDATE idempotency_keys SET state = 'done', status = @status, body = @body
 WHERE actor_id = @actor_id AND operation = @operation AND key = @key AND state = 'running';
 
--- Under LockKey.
+-- Takes the row's lock itself. Primary key.
+-- name: CompleteAtTerm :execrows
+UPDATE idempotency_keys SET state = 'done', status = @status, body = @body
+WHERE actor_id = @actor_id AND operation = @operation AND key = @key AND state = 'running' AND term = @term;
+
+-- Takes the row's lock itself. A term of 0 asks for none.
 -- name: SetSubject :execrows
 UPDATE idempotency_keys SET subject_id = @subject_id
-WHERE actor_id = @actor_id AND operation = @operation AND key = @key AND state = 'running'
+WHERE actor_id = @actor_id AND operation = @operation AND key = @key AND state = 'running' AND (term = @term OR @term::int = 0)
   AND (subject_id IS NULL OR subject_id = @subject_id);
 
 -- Under LockKey.

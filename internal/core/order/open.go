@@ -28,14 +28,12 @@ var ErrReserved = errors.New("order: the buyer has another open order for this")
 // its watch. It returns ErrReserved when a reservation of the same buyer stands
 // (uq_reservation_photo, uq_reservation_event).
 func (s Store) OpenTx(ctx context.Context, tx pgx.Tx, n New, watchAfter time.Duration) error {
-	o := n.Order
-	err := s.q.InsertOrder(ctx, tx, db.InsertOrderParams{
-		ID: o.ID, EventID: o.EventID, CreatorID: o.CreatorID, BuyerAccount: o.BuyerAccount, BuyerGuest: o.BuyerGuest,
-		Email: o.Email, Currency: o.Currency, Gross: o.Gross, Commission: o.Commission, Cart: o.Cart,
-	})
-	if err != nil {
-		return fmt.Errorf("insert an order: %w", claimed(err))
-	}
+	return pg.Pipeline(ctx, tx, s.OpenSteps(&n, watchAfter)...)
+}
+
+// OpenSteps are the statements of OpenTx. They fill in the attempt's time.
+func (s Store) OpenSteps(n *New, watchAfter time.Duration) []pg.Step {
+	o, a := n.Order, n.Attempt
 	l := db.InsertLinesParams{OrderID: o.ID, EventID: o.EventID}
 	r := db.InsertReservationsParams{OrderID: o.ID, BuyerID: o.BuyerID, EventID: o.EventID}
 	for _, line := range n.Lines {
@@ -48,31 +46,58 @@ func (s Store) OpenTx(ctx context.Context, tx pgx.Tx, n New, watchAfter time.Dur
 		l.Prices, l.Commissions = append(l.Prices, line.Price), append(l.Commissions, line.Commission)
 		r.PhotoIds = append(r.PhotoIds, photo)
 	}
-	if err := s.q.InsertLines(ctx, tx, l); err != nil {
-		return fmt.Errorf("insert order lines: %w", err)
+	return []pg.Step{
+		func(ctx context.Context, q pg.DBTX) error {
+			err := s.q.InsertOrder(ctx, q, db.InsertOrderParams{
+				ID: o.ID, EventID: o.EventID, CreatorID: o.CreatorID, BuyerAccount: o.BuyerAccount, BuyerGuest: o.BuyerGuest,
+				Email: o.Email, Currency: o.Currency, Gross: o.Gross, Commission: o.Commission, Cart: o.Cart,
+			})
+			if err != nil {
+				return fmt.Errorf("insert an order: %w", claimed(err))
+			}
+			return nil
+		},
+		func(ctx context.Context, q pg.DBTX) error {
+			if err := s.q.InsertLines(ctx, q, l); err != nil {
+				return fmt.Errorf("insert order lines: %w", err)
+			}
+			return nil
+		},
+		func(ctx context.Context, q pg.DBTX) error {
+			reserved, err := s.q.InsertReservations(ctx, q, r)
+			if err != nil {
+				return fmt.Errorf("reserve: %w", err)
+			}
+			if reserved != int64(len(r.PhotoIds)) {
+				return ErrReserved
+			}
+			return nil
+		},
+		func(ctx context.Context, q pg.DBTX) error {
+			made, err := s.insertAttempt(ctx, q, a)
+			if err == nil {
+				n.Attempt.CreatedAt = made
+			}
+			return err
+		},
+		func(ctx context.Context, q pg.DBTX) error { return s.watch(ctx, q, o.ID, watchAfter) },
 	}
-	reserved, err := s.q.InsertReservations(ctx, tx, r)
-	if err != nil {
-		return fmt.Errorf("reserve: %w", err)
-	}
-	if reserved != int64(len(n.Lines)) {
-		return ErrReserved
-	}
-	if err := s.AttemptTx(ctx, tx, n.Attempt); err != nil {
-		return err
-	}
-	return s.WatchTx(ctx, tx, o.ID, watchAfter)
 }
 
 // AttemptTx inserts a try to have an order paid.
 func (s Store) AttemptTx(ctx context.Context, tx pgx.Tx, a Attempt) error {
-	err := s.q.InsertAttempt(ctx, tx, db.InsertAttemptParams{
+	_, err := s.insertAttempt(ctx, tx, a)
+	return err
+}
+
+func (s Store) insertAttempt(ctx context.Context, q pg.DBTX, a Attempt) (time.Time, error) {
+	made, err := s.q.InsertAttempt(ctx, q, db.InsertAttemptParams{
 		ID: a.ID, OrderID: a.OrderID, Ordinal: a.Ordinal, Provider: a.Provider, Account: a.Account,
 	})
 	if err != nil {
-		return fmt.Errorf("insert an attempt: %w", err)
+		return made, fmt.Errorf("insert an attempt: %w", err)
 	}
-	return nil
+	return made, nil
 }
 
 // PageTx records the hosted page of an attempt whose order is locked. It
@@ -87,7 +112,11 @@ func (s Store) PageTx(ctx context.Context, tx pgx.Tx, attemptID uuid.UUID, ref, 
 
 // WatchTx makes sure that somebody looks after the order.
 func (s Store) WatchTx(ctx context.Context, tx pgx.Tx, orderID uuid.UUID, after time.Duration) error {
-	if err := s.q.WatchOrder(ctx, tx, db.WatchOrderParams{OrderID: orderID, WaitSeconds: after.Seconds()}); err != nil {
+	return s.watch(ctx, tx, orderID, after)
+}
+
+func (s Store) watch(ctx context.Context, q pg.DBTX, orderID uuid.UUID, after time.Duration) error {
+	if err := s.q.WatchOrder(ctx, q, db.WatchOrderParams{OrderID: orderID, WaitSeconds: after.Seconds()}); err != nil {
 		return fmt.Errorf("watch an order: %w", err)
 	}
 	return nil

@@ -258,8 +258,9 @@ SELECT DISTINCT r.order_id FROM reservations r
 WHERE r.buyer_id = @buyer_id AND r.event_id = @event_id AND r.released_at IS NULL
   AND (r.photo_id IS NULL OR @whole_event::boolean OR r.photo_id = ANY(@photo_ids::uuid[]));
 
--- name: InsertAttempt :exec
-INSERT INTO attempts (id, order_id, ordinal, provider, account) VALUES (@id, @order_id, @ordinal, @provider, @account);
+-- name: InsertAttempt :one
+INSERT INTO attempts (id, order_id, ordinal, provider, account) VALUES (@id, @order_id, @ordinal, @provider, @account)
+RETURNING created_at;
 
 -- tx 2 of a checkout: the page's reference. A reference already there stays.
 -- name: SetAttemptPage :execrows

@@ -28,6 +28,9 @@ type started struct {
 	term    int32
 	orderID uuid.UUID
 	resumed bool // an earlier request with the key may have called the provider
+	// fresh are the facts of an order that this request has just made; nil when it
+	// resumes one.
+	fresh *order.Facts
 }
 
 // overlapError says that the buyer's open orders claim the same things. They
@@ -41,7 +44,15 @@ func (e *overlapError) Error() string {
 // open is tx 1: the key, the order, its reservations and its first attempt.
 func (s *Service) open(ctx context.Context, claim idempotency.Claim, in Input) (started, error) {
 	return pg.InTx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (started, error) {
-		b, err := s.keys.BeginTx(ctx, tx, claim)
+		b := idempotency.Begun{State: idempotency.New, Term: 1}
+		var claimed bool
+		var o offer
+		survey := s.survey(in, &o)
+		// Who claims the key goes on with what was read under it.
+		err := pg.Pipeline(ctx, tx, append([]pg.Step{s.keys.TryStep(claim, &claimed)}, survey...)...)
+		if err == nil && !claimed {
+			b, err = s.keys.BeginTx(ctx, tx, claim)
+		}
 		if err != nil {
 			return started{}, err
 		}
@@ -58,7 +69,12 @@ func (s *Service) open(ctx context.Context, claim idempotency.Claim, in Input) (
 			}
 		case idempotency.New:
 		}
-		n, err := s.build(ctx, tx, in)
+		if !claimed {
+			if err := pg.Pipeline(ctx, tx, survey...); err != nil {
+				return started{}, err
+			}
+		}
+		n, err := s.build(ctx, tx, in, &o)
 		if p := problem.As(err); p != nil {
 			return s.storeProblem(ctx, tx, claim, b.Term, p)
 		}
@@ -72,14 +88,11 @@ func (s *Service) open(ctx context.Context, claim idempotency.Claim, in Input) (
 			}
 			return started{answer: &Answer{Status: 201, Body: body}}, nil
 		}
-		err = s.orders.OpenTx(ctx, tx, n.open, s.cfg.Waits[0])
+		err = pg.Pipeline(ctx, tx, append(s.orders.OpenSteps(&n.open, s.cfg.Waits[0]), s.keys.SubjectStep(claim, b.Term, n.open.Order.ID))...)
 		if err != nil {
 			return started{}, reserved(ctx, err)
 		}
-		if err := s.keys.SubjectTx(ctx, tx, claim, b.Term, n.open.Order.ID); err != nil {
-			return started{}, err
-		}
-		return started{term: b.Term, orderID: n.open.Order.ID}, nil
+		return started{term: b.Term, orderID: n.open.Order.ID, fresh: n.open.Facts()}, nil
 	})
 }
 
@@ -111,30 +124,55 @@ type built struct {
 	same *order.Facts
 }
 
+// offer is what there is to know of a selection before it is ordered.
+type offer struct {
+	photos      []uuid.UUID // distinct, in the order of their ids
+	sale        catalog.ForSale
+	owned       map[uuid.UUID]bool
+	whole       bool // the buyer owns all of the event
+	overlapping []uuid.UUID
+}
+
+// survey are the statements that find it out.
+func (s *Service) survey(in Input, o *offer) []pg.Step {
+	if len(in.Photos) <= maxPhotos {
+		o.photos = id.Sorted(in.Photos)
+	}
+	return append(s.catalog.ForSaleSteps(in.EventID, o.photos, &o.sale),
+		func(ctx context.Context, q pg.DBTX) (err error) {
+			o.owned, o.whole, err = s.grants.LivePhotos(ctx, q, in.Buyer.ID, in.EventID)
+			return err
+		},
+		func(ctx context.Context, q pg.DBTX) (err error) {
+			o.overlapping, err = s.orders.Overlapping(ctx, q, in.Buyer.ID, in.EventID, o.photos, in.WholeEvent)
+			return err
+		})
+}
+
 // build checks the selection against the catalogue and the buyer's grants and
 // prices it.
-func (s *Service) build(ctx context.Context, tx pgx.Tx, in Input) (built, error) {
-	photos := id.Sorted(in.Photos)
+func (s *Service) build(ctx context.Context, tx pgx.Tx, in Input, o *offer) (built, error) {
+	photos := o.photos
 	switch {
-	case in.WholeEvent && len(photos) > 0:
+	case in.WholeEvent && len(in.Photos) > 0:
 		return built{}, ErrSelection.WithFields(problem.Field{Name: "photos", Detail: "Leave it out when the whole event is bought."})
-	case !in.WholeEvent && len(photos) == 0:
+	case !in.WholeEvent && len(in.Photos) == 0:
 		return built{}, ErrSelection.WithFields(problem.Field{Name: "photos", Detail: "Choose at least one photo, or the whole event."})
-	case len(photos) > maxPhotos:
+	case len(in.Photos) > maxPhotos:
 		return built{}, ErrSelection.WithFields(problem.Field{Name: "photos", Detail: fmt.Sprintf("One order takes at most %d photos.", maxPhotos)})
 	}
-	event, err := s.catalog.EventForSaleTx(ctx, tx, in.EventID)
+	event, err := o.sale.Event()
 	if err != nil {
 		return built{}, err
 	}
 	if err := event.Open(catalog.By{ID: in.Buyer.AccountID, Operator: in.Buyer.Has(account.Operator)}, in.AccessCode); err != nil {
 		return built{}, err
 	}
-	names, err := s.sellable(ctx, tx, event, photos)
+	names, err := o.names()
 	if err != nil {
 		return built{}, err
 	}
-	if err := s.notOwned(ctx, tx, in, photos); err != nil {
+	if err := o.notOwned(); err != nil {
 		return built{}, err
 	}
 	quote, err := catalog.QuoteFor(event.Prices, len(photos), in.WholeEvent)
@@ -150,17 +188,13 @@ func (s *Service) build(ctx context.Context, tx pgx.Tx, in Input) (built, error)
 	if err != nil {
 		return built{}, err
 	}
-	overlapping, err := s.orders.Overlapping(ctx, tx, in.Buyer.ID, event.ID, photos, in.WholeEvent)
-	if err != nil {
-		return built{}, err
-	}
-	if len(overlapping) > 0 && guardOverlap.On() {
-		same, err := s.same(ctx, tx, overlapping, in)
+	if len(o.overlapping) > 0 && guardOverlap.On() {
+		same, err := s.same(ctx, tx, o.overlapping, in)
 		switch {
 		case err != nil:
 			return built{}, err
 		case same == nil:
-			return built{}, &overlapError{orders: overlapping}
+			return built{}, &overlapError{orders: o.overlapping}
 		case newest(same).URL == "":
 			// The same cart is being opened at this moment by another request.
 			return built{}, ErrRunning.After(time.Second)
@@ -207,32 +241,26 @@ func (in Input) receiptTo() string {
 	return in.Buyer.Email
 }
 
-func (s *Service) sellable(ctx context.Context, tx pgx.Tx, event catalog.Event, photos []uuid.UUID) (map[uuid.UUID]string, error) {
-	names := map[uuid.UUID]string{}
-	if len(photos) == 0 {
-		return names, nil
-	}
-	found, err := s.catalog.PhotosForSale(ctx, tx, event.ID, photos)
+// names are what the photographs are called, all of which are for sale.
+func (o *offer) names() (map[uuid.UUID]string, error) {
+	found, err := o.sale.Photos()
 	if err != nil {
 		return nil, err
 	}
+	names := make(map[uuid.UUID]string, len(found))
 	for _, p := range found {
 		names[p.ID] = p.Name
 	}
 	return names, nil
 }
 
-func (s *Service) notOwned(ctx context.Context, tx pgx.Tx, in Input, photos []uuid.UUID) error {
-	owned, whole, err := s.grants.LivePhotos(ctx, tx, in.Buyer.ID, in.EventID)
-	if err != nil {
-		return err
-	}
-	if whole {
+func (o *offer) notOwned() error {
+	if o.whole {
 		return ErrOwned.Detailf("Nothing was ordered. You have the whole event already; its photos are in your library.")
 	}
 	var wrong []problem.Field
-	for i, p := range photos {
-		if owned[p] {
+	for i, p := range o.photos {
+		if o.owned[p] {
 			wrong = append(wrong, problem.Field{Name: fmt.Sprintf("photos[%d]", i), Detail: p.String() + " is yours already."})
 		}
 	}

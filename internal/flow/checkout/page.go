@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +23,20 @@ func isReserved(err error) bool { return errors.Is(err, order.ErrReserved) }
 
 // finish calls the provider for an order that tx 1 made, and completes the key.
 func (s *Service) finish(ctx context.Context, claim idempotency.Claim, st started) (Answer, error) {
+	if st.fresh != nil && newest(st.fresh).Provider != ProviderFree {
+		f, page, err := s.obtain(ctx, st.fresh, 0)
+		if err != nil {
+			return Answer{}, s.failed(ctx, claim, st, err)
+		}
+		a, err := s.conclude(ctx, claim, st, f, page)
+		if !errors.Is(err, errNotPlain) {
+			return a, err
+		}
+		if err := s.keep(ctx, f, page); err != nil {
+			return Answer{}, s.failed(ctx, claim, st, err)
+		}
+		return s.complete(ctx, claim, st)
+	}
 	f, err := s.orders.Get(ctx, s.pool, st.orderID)
 	if err != nil {
 		return Answer{}, err
@@ -37,6 +52,36 @@ func (s *Service) finish(ctx context.Context, claim idempotency.Claim, st starte
 	return s.complete(ctx, claim, st)
 }
 
+// errNotPlain says that tx 2 has to look at everything.
+var errNotPlain = errors.New("checkout: something happened to the order since it was made")
+
+// conclude is tx 2 where nothing happened to the order since tx 1, and its page
+// says no more than that it is open: then everything is known, and is written in
+// one round trip. It returns errNotPlain, and leaves everything as it was, where
+// that turns out to be otherwise.
+func (s *Service) conclude(ctx context.Context, claim idempotency.Claim, st started, f *order.Facts, page payment.Checkout) (Answer, error) {
+	if f != st.fresh || !page.Open || len(page.Facts) > 0 {
+		return Answer{}, errNotPlain
+	}
+	paged := *f
+	paged.Attempts = slices.Clone(f.Attempts)
+	steps, ok := s.orders.PageSteps(&paged, page.Ref, page.URL, page.ExpiresAt)
+	if !ok {
+		return Answer{}, errNotPlain
+	}
+	answer := Answer{Status: 201, Body: marshal(result(&paged))}
+	err := pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
+		return pg.Pipeline(ctx, tx, append([]pg.Step{s.keys.CompleteStep(claim, st.term, answer.Status, answer.Body)}, steps...)...)
+	})
+	switch {
+	case errors.Is(err, idempotency.ErrLost), errors.Is(err, order.ErrNotFresh):
+		return Answer{}, errNotPlain
+	case err != nil:
+		return Answer{}, s.failed(ctx, claim, st, err)
+	}
+	return answer, afterPage.Hit()
+}
+
 // page makes sure that the order has its page, with its reference stored. It is
 // the same for a client's request and for the sweeper, and may run twice.
 func (s *Service) page(ctx context.Context, f *order.Facts) error {
@@ -47,43 +92,61 @@ func (s *Service) page(ctx context.Context, f *order.Facts) error {
 	if a.Ref != "" && a.URL != "" {
 		return nil
 	}
-	p, err := s.find(a)
-	if err != nil {
-		return err
-	}
 	clocks, err := s.orders.Clocks(ctx, s.pool, f.Order.ID)
 	if err != nil {
 		return err
 	}
-	age := clocks[a.ID].Age
+	f, page, err := s.obtain(ctx, f, clocks[a.ID].Age)
+	if err != nil {
+		return err
+	}
+	return s.keep(ctx, f, page)
+}
+
+// obtain has the provider make the page of the newest attempt, which is so old by
+// the database's clock, and returns the order with the attempt whose page it is.
+func (s *Service) obtain(ctx context.Context, f *order.Facts, age time.Duration) (*order.Facts, payment.Checkout, error) {
+	var page payment.Checkout
+	a := newest(f)
+	p, err := s.find(a)
+	if err != nil {
+		return f, page, err
+	}
 	// The same call would ask for a page that is too short, or be another call.
 	spent := age > order.PageLife-time.Hour || p.KeyMemory() > 0 && age > p.KeyMemory()
 	if f, err = s.callable(ctx, p, f, spent); err != nil {
-		return err
+		return f, page, err
 	}
 	a = newest(f)
-	page, err := s.call(ctx, p, s.request(f, a))
+	page, err = s.call(ctx, p, s.request(f, a))
 	if errors.Is(err, payment.ErrStored) {
 		// The provider will answer this key with the same failure for ever.
 		if f, err = s.callable(ctx, p, f, true); err != nil {
-			return err
+			return f, page, err
 		}
 		a = newest(f)
 		page, err = s.call(ctx, p, s.request(f, a))
 	}
 	if p.KeyMemory() == 0 && (errors.Is(err, payment.ErrNotSent) || errors.Is(err, payment.ErrCredentials)) {
-		return errors.Join(err, s.uncall(ctx, f.Order.ID, a.ID))
+		return f, page, errors.Join(err, s.uncall(ctx, f.Order.ID, a.ID))
 	}
 	if err != nil {
-		return err
-	}
-	if err := afterCall.Hit(); err != nil {
-		return err
+		return f, page, err
 	}
 	if page.ExpiresAt.IsZero() {
 		page.ExpiresAt = expiry(a)
 	}
+	return f, page, afterCall.Hit()
+}
+
+// keep records the page of the newest attempt, and what it says.
+func (s *Service) keep(ctx context.Context, f *order.Facts, page payment.Checkout) error {
+	a := newest(f)
 	if err := s.record(ctx, f.Order.ID, a.ID, page); err != nil {
+		return err
+	}
+	p, err := s.find(a)
+	if err != nil {
 		return err
 	}
 	return s.sayer.Say(ctx, payment.Reply(p, "checkout", page.Ref, page.Facts))

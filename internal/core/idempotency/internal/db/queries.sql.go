@@ -39,6 +39,36 @@ func (q *Queries) Complete(ctx context.Context, db DBTX, arg CompleteParams) (in
 	return result.RowsAffected(), nil
 }
 
+const completeAtTerm = `-- name: CompleteAtTerm :execrows
+UPDATE idempotency_keys SET state = 'done', status = $1, body = $2
+WHERE actor_id = $3 AND operation = $4 AND key = $5 AND state = 'running' AND term = $6
+`
+
+type CompleteAtTermParams struct {
+	Status    *int32
+	Body      []byte
+	ActorID   uuid.UUID
+	Operation string
+	Key       string
+	Term      int32
+}
+
+// Takes the row's lock itself. Primary key.
+func (q *Queries) CompleteAtTerm(ctx context.Context, db DBTX, arg CompleteAtTermParams) (int64, error) {
+	result, err := db.Exec(ctx, completeAtTerm,
+		arg.Status,
+		arg.Body,
+		arg.ActorID,
+		arg.Operation,
+		arg.Key,
+		arg.Term,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const forget = `-- name: Forget :execrows
 DELETE FROM idempotency_keys WHERE actor_id = $1 AND operation = $2 AND key = $3
 `
@@ -177,7 +207,7 @@ func (q *Queries) Release(ctx context.Context, db DBTX, arg ReleaseParams) (int6
 
 const setSubject = `-- name: SetSubject :execrows
 UPDATE idempotency_keys SET subject_id = $1
-WHERE actor_id = $2 AND operation = $3 AND key = $4 AND state = 'running'
+WHERE actor_id = $2 AND operation = $3 AND key = $4 AND state = 'running' AND (term = $5 OR $5::int = 0)
   AND (subject_id IS NULL OR subject_id = $1)
 `
 
@@ -186,15 +216,17 @@ type SetSubjectParams struct {
 	ActorID   uuid.UUID
 	Operation string
 	Key       string
+	Term      int32
 }
 
-// Under LockKey.
+// Takes the row's lock itself. A term of 0 asks for none.
 func (q *Queries) SetSubject(ctx context.Context, db DBTX, arg SetSubjectParams) (int64, error) {
 	result, err := db.Exec(ctx, setSubject,
 		arg.SubjectID,
 		arg.ActorID,
 		arg.Operation,
 		arg.Key,
+		arg.Term,
 	)
 	if err != nil {
 		return 0, err

@@ -420,8 +420,9 @@ func (q *Queries) GetRequest(ctx context.Context, db DBTX, id uuid.UUID) (GetReq
 	return i, err
 }
 
-const insertAttempt = `-- name: InsertAttempt :exec
+const insertAttempt = `-- name: InsertAttempt :one
 INSERT INTO attempts (id, order_id, ordinal, provider, account) VALUES ($1, $2, $3, $4, $5)
+RETURNING created_at
 `
 
 type InsertAttemptParams struct {
@@ -432,15 +433,17 @@ type InsertAttemptParams struct {
 	Account  string
 }
 
-func (q *Queries) InsertAttempt(ctx context.Context, db DBTX, arg InsertAttemptParams) error {
-	_, err := db.Exec(ctx, insertAttempt,
+func (q *Queries) InsertAttempt(ctx context.Context, db DBTX, arg InsertAttemptParams) (time.Time, error) {
+	row := db.QueryRow(ctx, insertAttempt,
 		arg.ID,
 		arg.OrderID,
 		arg.Ordinal,
 		arg.Provider,
 		arg.Account,
 	)
-	return err
+	var created_at time.Time
+	err := row.Scan(&created_at)
+	return created_at, err
 }
 
 const insertDecisions = `-- name: InsertDecisions :execrows
