@@ -3,6 +3,7 @@ package payment
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -44,6 +45,14 @@ func Printable(s string) bool {
 		}
 	}
 	return true
+}
+
+// OnTheWeb reports whether a page that a provider names is one that a browser may
+// be sent to.
+func OnTheWeb(page string) bool {
+	u, err := url.Parse(page)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" &&
+		!strings.ContainsFunc(page, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // Digits reports whether s is digits alone, at least one.

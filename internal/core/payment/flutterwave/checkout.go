@@ -64,7 +64,7 @@ func (c *Client) CreateCheckout(ctx context.Context, in payment.CheckoutRequest)
 	if err := c.post(ctx, what, "/payments", body, &page); err != nil {
 		return payment.Checkout{}, err
 	}
-	if u, err := url.Parse(page.Link); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+	if !payment.OnTheWeb(page.Link) {
 		return payment.Checkout{}, fmt.Errorf("flutterwave: %s: the outcome is unknown, the answer has no link", what)
 	}
 	return payment.Checkout{

@@ -106,7 +106,7 @@ func FuzzReplies(f *testing.F) {
 				continue
 			}
 			require.Equal(t, attempt.String(), page.Ref)
-			require.True(t, page.URL == "" || strings.HasPrefix(page.URL, "https://"), page.URL)
+			require.True(t, page.URL == "" || strings.HasPrefix(page.URL, "https://") || strings.HasPrefix(page.URL, "http://"), page.URL)
 			stated(t, page.Facts)
 		}
 	})

@@ -234,7 +234,7 @@ func (c *Client) checkout(o order) (payment.Checkout, error) {
 func payerLink(links []link) string {
 	for _, rel := range []string{"payer-action", "approve"} {
 		for _, l := range links {
-			if l.Rel == rel {
+			if l.Rel == rel && payment.OnTheWeb(l.Href) {
 				return l.Href
 			}
 		}

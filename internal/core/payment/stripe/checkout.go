@@ -213,7 +213,9 @@ func (c *Client) checkout(s *sdk.CheckoutSession) (payment.Checkout, error) {
 		Ref: got.ID, ExpiresAt: time.Unix(got.ExpiresAt, 0).UTC(), Open: got.Status == "open", Facts: facts,
 	}
 	if out.Open {
-		out.URL = got.URL
+		if out.URL = got.URL; out.URL != "" && !payment.OnTheWeb(out.URL) {
+			return payment.Checkout{}, fmt.Errorf("stripe sent the session %s with an address that no browser opens", got.ID)
+		}
 		// That the page is open is said by Open; a fact says more than that.
 		out.Facts = facts[1:]
 	}

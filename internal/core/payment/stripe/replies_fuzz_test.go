@@ -64,6 +64,7 @@ func FuzzReplies(f *testing.F) {
 		intentObject("requires_payment_method", `, "last_payment_error": {}`), refundObject("failed"), disputeObject("lost", taken+","+givenBak),
 		disputeObject("won", `{"id":"txn_1","amount":-9223372036854775808,"fee":-1,"currency":"jpy"}`), disputeObject("prevented", "null"),
 		`{"object":"list","data":[` + refundObject("succeeded") + `],"has_more":true}`, `{"object":"list","data":[null]}`, `{"error":{"code":"resource_missing"}}`,
+		strings.Replace(sessionObject("open", "unpaid", "null"), "{", `{"url": "javascript:alert(1)", `, 1),
 		"{}", "null", "", "<html>", `{"id":"cs_1","amount_total":1e3,"currency":"usd","status":"open"}`,
 	} {
 		f.Add(uint16(200), s)
@@ -108,6 +109,7 @@ func FuzzReplies(f *testing.F) {
 				continue
 			}
 			require.True(t, payment.Printable(page.Ref))
+			require.True(t, page.URL == "" || strings.HasPrefix(page.URL, "https://") || strings.HasPrefix(page.URL, "http://"), page.URL)
 			stated(t, page.Facts)
 		}
 	})
