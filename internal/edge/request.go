@@ -48,12 +48,14 @@ func Text(fail func(http.ResponseWriter, *http.Request, error)) func(http.Handle
 				fail(w, r, errText)
 				return
 			}
-			// Each parameter by itself, as those who read them do: of one with a broken
-			// escape they see nothing, and of the others everything.
+			// Each name and value by itself, as those who read them do: of one with a
+			// broken escape they see nothing, and of the others everything.
 			for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
-				if s, err := url.QueryUnescape(part); err == nil && !isText(s) {
-					fail(w, r, errText)
-					return
+				for _, piece := range strings.SplitN(part, "=", 2) {
+					if s, err := url.QueryUnescape(piece); err == nil && !isText(s) {
+						fail(w, r, errText)
+						return
+					}
 				}
 			}
 			next.ServeHTTP(w, r)
