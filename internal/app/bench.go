@@ -17,10 +17,13 @@ import (
 
 // benchCmd has one command for each thing that is measured.
 type benchCmd struct {
-	Fulfil benchFulfilCmd `cmd:"" help:"Webhooks to fulfilled orders: how many a second, against one statement of SQL an order."`
+	Fulfil   benchFulfilCmd   `cmd:"" help:"Webhooks to fulfilled orders: how many a second, against one statement of SQL an order."`
+	Checkout benchCheckoutCmd `cmd:"" help:"Selections to orders with a page to pay them on: how many a second, against a bare loop of the same SQL and the same call."`
 
 	Generator benchGeneratorCmd `cmd:"" hidden:""`
 	StandIn   benchStandInCmd   `cmd:"" hidden:""`
+
+	StripePages benchStripePagesCmd `cmd:"" hidden:""`
 }
 
 type benchFulfilCmd struct {
