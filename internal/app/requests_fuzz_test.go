@@ -46,9 +46,9 @@ const (
 	callers
 )
 
-// wire is a whole installation that is sent requests in the form in which they
+// line is the way to a whole installation that is sent requests in the form in which they
 // leave a client.
-type wire struct {
+type line struct {
 	*world
 	handler  http.Handler
 	names    *strings.Replacer
@@ -58,12 +58,12 @@ type wire struct {
 	from     atomic.Uint32
 }
 
-// openWire makes one of everything that a request can name: {event} and {slug},
+// openLine makes one of everything that a request can name: {event} and {slug},
 // {photo} with its files, {order} and its {line}, {row} for an event that was
 // given up, {link} from a mail.
-func openWire(f *testing.F) *wire {
+func openLine(f *testing.F) *line {
 	f.Helper()
-	w := &wire{world: newWorld(f)}
+	w := &line{world: newWorld(f)}
 	ctx := f.Context()
 	token := func(role account.Role) string {
 		secret, _, err := w.srv.Accounts.Provision(ctx, string(role)+"@example.com", "", "test", []account.Role{role})
@@ -118,7 +118,7 @@ func openWire(f *testing.F) *wire {
 
 // send gives the server a request as it would read it off a connection; nil when
 // net/http itself would refuse it.
-func (w *wire) send(t *testing.T, who byte, method, target, header, body string) *httptest.ResponseRecorder {
+func (w *line) send(t *testing.T, who byte, method, target, header, body string) *httptest.ResponseRecorder {
 	t.Helper()
 	target, header, body = w.names.Replace(target), w.names.Replace(header), w.names.Replace(body)
 	if header != "" && !strings.HasSuffix(header, "\r\n") {
@@ -159,7 +159,7 @@ func (w *wire) send(t *testing.T, who byte, method, target, header, body string)
 // Whatever is sent, by whomever, to any address of an installation is answered
 // with what was asked for or with what is wrong with it, and is never our fault.
 func FuzzRequests(f *testing.F) {
-	w := openWire(f)
+	w := openLine(f)
 	const (
 		asJSON = "Content-Type: application/json"
 		asForm = "Content-Type: application/x-www-form-urlencoded"
@@ -205,7 +205,7 @@ func FuzzRequests(f *testing.F) {
 }
 
 // judge checks what every answer must be.
-func (w *wire) judge(t *testing.T, got *httptest.ResponseRecorder, method string) {
+func (w *line) judge(t *testing.T, got *httptest.ResponseRecorder, method string) {
 	t.Helper()
 	require.Less(t, got.Code, http.StatusInternalServerError, "%s", got.Body)
 	for name, values := range got.Header() {
@@ -240,7 +240,7 @@ func (w *wire) judge(t *testing.T, got *httptest.ResponseRecorder, method string
 // What is served of an original is what was put up: a part of it that was asked
 // for, all of it, or nothing, whatever the conditions say.
 func FuzzDownload(f *testing.F) {
-	w := openWire(f)
+	w := openLine(f)
 	for _, s := range [][4]string{
 		{"", "", "", ""},
 		{"bytes=0-9", "", "", ""},
@@ -295,7 +295,7 @@ func FuzzDownload(f *testing.F) {
 }
 
 // isPart checks that b is what a Content-Range says of the original.
-func (w *wire) isPart(t *testing.T, contentRange string, b []byte) {
+func (w *line) isPart(t *testing.T, contentRange string, b []byte) {
 	t.Helper()
 	var first, last, size int
 	_, err := fmt.Sscanf(contentRange, "bytes %d-%d/%d", &first, &last, &size)

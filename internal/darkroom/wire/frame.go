@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Errors of the protocol. A stream on which one occurred is out of step and
@@ -64,14 +67,46 @@ type requestHead struct {
 	Length  int     `json:"length"`
 }
 
-// WriteRequest sends one photograph. It answers ErrTooLarge, and sends
-// nothing, when the photograph exceeds MaxOriginal.
-func WriteRequest(w io.Writer, q Request) error {
-	if len(q.Original) > MaxOriginal {
-		return fmt.Errorf("%w: photograph of %d bytes", ErrTooLarge, len(q.Original))
+// ErrSource means that a photograph could not be read while it was sent: the
+// stream is out of step, and neither it nor the photograph is at fault.
+var ErrSource = errors.New("darkroom protocol: the photograph's file cannot be read")
+
+// WriteRequest sends one photograph of size bytes, without ever holding more
+// of it than a small buffer. It answers ErrTooLarge, and sends nothing, when
+// it exceeds MaxOriginal, and ErrSource when original ends early or fails.
+func WriteRequest(w io.Writer, id uint64, opts Options, original io.Reader, size int64) error {
+	if size > MaxOriginal {
+		return fmt.Errorf("%w: photograph of %d bytes", ErrTooLarge, size)
 	}
-	head := requestHead{ID: q.ID, Options: q.Options, Length: len(q.Original)}
-	return write(w, kindRequest, head, q.Original)
+	if err := writeHead(w, kindRequest, requestHead{ID: id, Options: opts, Length: int(size)}, int(size)); err != nil {
+		return err
+	}
+	source := &source{r: original}
+	_, err := io.CopyN(w, source, size)
+	if source.err != nil {
+		return fmt.Errorf("%w: %w", ErrSource, source.err)
+	}
+	return err
+}
+
+// source remembers a failure of the reader itself, as against one of the
+// stream that its bytes go to. It is read up to its stated size, so an end is
+// a failure too.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if errors.Is(err, io.EOF) {
+		if n > 0 {
+			return n, nil
+		}
+		err = io.ErrUnexpectedEOF
+	}
+	s.err = err
+	return n, err
 }
 
 // ReadRequest reads one photograph; io.EOF means that the parent is done.
@@ -127,7 +162,7 @@ func ReadReply(r io.Reader) (Reply, error) {
 	}
 	if head.Unreadable != nil {
 		if u := head.Unreadable; head.Metadata != nil || len(head.Parts) != 0 || len(rest) != 0 ||
-			!u.Reason.known() || u.Sentence == "" {
+			!u.Reason.known() || !plain(u.Sentence) {
 			return Reply{}, fmt.Errorf("%w: verdict with reason %q", ErrMalformed, u.Reason)
 		}
 		return Reply{ID: head.ID, Unreadable: head.Unreadable}, nil
@@ -149,27 +184,29 @@ func ReadReply(r io.Reader) (Reply, error) {
 	if err := d.check(); err != nil {
 		return Reply{}, err
 	}
+	// Parsing takes fractions of seconds as well, written in ways that a database
+	// does not read.
+	if m := d.Metadata; m.TakenAt != "" && len(m.TakenAt) != len(TakenLayout) {
+		return Reply{}, fmt.Errorf("%w: time taken %q", ErrMalformed, m.TakenAt)
+	}
 	return Reply{ID: head.ID, Developed: d}, nil
 }
 
+// plain reports whether a sentence can be kept and shown as it is: one line that
+// is not too long and reads one way round.
+func plain(s string) bool {
+	const longest = 1000
+	return strings.TrimSpace(s) != "" && len(s) <= longest && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
+	})
+}
+
 func write(w io.Writer, kind frameKind, head any, blobs ...[]byte) error {
-	j, err := json.Marshal(head)
-	if err != nil {
-		return fmt.Errorf("darkroom protocol: %w", err)
-	}
-	size := 4 + len(j)
+	size := 0
 	for _, b := range blobs {
 		size += len(b)
 	}
-	if len(j) > maxHead || size > kind.limit() {
-		return fmt.Errorf("%w: %d bytes", ErrTooLarge, size)
-	}
-	start := make([]byte, 0, headerSize+4+len(j))
-	start = append(start, 'D', 'R', Version, byte(kind))
-	start = binary.BigEndian.AppendUint32(start, uint32(size))
-	start = binary.BigEndian.AppendUint32(start, uint32(len(j)))
-	start = append(start, j...)
-	if _, err := w.Write(start); err != nil {
+	if err := writeHead(w, kind, head, size); err != nil {
 		return err
 	}
 	for _, b := range blobs {
@@ -178,6 +215,24 @@ func write(w io.Writer, kind frameKind, head any, blobs ...[]byte) error {
 		}
 	}
 	return nil
+}
+
+// writeHead begins a frame that is followed by some bytes.
+func writeHead(w io.Writer, kind frameKind, head any, follow int) error {
+	j, err := json.Marshal(head)
+	if err != nil {
+		return fmt.Errorf("darkroom protocol: %w", err)
+	}
+	size := 4 + len(j) + follow
+	if len(j) > maxHead || size > kind.limit() {
+		return fmt.Errorf("%w: %d bytes", ErrTooLarge, size)
+	}
+	start := make([]byte, 0, headerSize+4+len(j))
+	start = append(start, 'D', 'R', Version, byte(kind))
+	start = binary.BigEndian.AppendUint32(start, uint32(size))
+	start = binary.BigEndian.AppendUint32(start, uint32(len(j)))
+	_, err = w.Write(append(start, j...))
+	return err
 }
 
 // read fills head and returns what follows it in the frame. A stream that
