@@ -7,7 +7,11 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"proofroom/internal/base/guard"
 )
+
+var guardTransient = guard.Define("pg.transient", guard.Check, "an event is charged with a lock that others held, and given up after some")
 
 // IsUnique reports whether err is a violation of the named unique constraint or
 // index. Names are the generated constants.
@@ -31,6 +35,9 @@ func IsTransient(err error) bool {
 	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
+		if !guardTransient.On() {
+			return false
+		}
 		switch pgErr.Code {
 		case "40001", "40P01", "55P03", "57014":
 			return true

@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"proofroom/internal/base/guard"
 )
 
 // DBTX is a pool or a transaction, for reads that need no more.
@@ -28,6 +30,8 @@ const (
 	maxTries        = 5
 	rollbackTimeout = 5 * time.Second
 )
+
+var guardRetry = guard.Define("pg.retry", guard.Check, "who met somebody else in the database is refused, instead of tried again at once")
 
 // TxRetries counts transactions run again, by SQLSTATE.
 var TxRetries = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -116,5 +120,5 @@ func retryable(err error) (code string, again bool) {
 	if !errors.As(err, &pgErr) {
 		return "", false
 	}
-	return pgErr.Code, pgErr.Code == "40001" || pgErr.Code == "40P01"
+	return pgErr.Code, guardRetry.On() && (pgErr.Code == "40001" || pgErr.Code == "40P01")
 }

@@ -35,7 +35,7 @@ import (
 type CutSet struct {
 	Name string
 	// Members are guards in code (guard.Define) and in the database
-	// (constraints, indexes, triggers), by name.
+	// (constraints, indexes, triggers, and synchronous_commit), by name.
 	Members []string
 	// By are the scenarios that take their verdict from it, the best first.
 	By []string
@@ -143,6 +143,8 @@ func removeGuards(ctx context.Context, db *pgxpool.Pool, members []string) (code
 			  SELECT 2, format('DROP INDEX %s', oid::regclass) FROM pg_class WHERE relkind = 'i' AND relname = $1
 			  UNION ALL
 			  SELECT 3, format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal AND tgname = $1
+			  UNION ALL
+			  SELECT 4, format('ALTER DATABASE %I SET %I = off', current_database(), name) FROM pg_settings WHERE name = $1 AND name = 'synchronous_commit'
 			) found ORDER BY first LIMIT 1`, m).Scan(&drop)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, fmt.Errorf("the schema has no constraint, index or trigger %q", m)

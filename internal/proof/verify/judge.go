@@ -45,6 +45,7 @@ const (
 	CheckAccess       = "clients.access"    // nobody got an original without a right to it
 	CheckLimits       = "clients.limits"    // over all instances nobody gets more tries than the limit
 	CheckLinks        = "clients.links"     // a link from a mail signs in once
+	CheckContention   = "events.contention" // no event is charged with what others did in the database at the same time
 	CheckReached      = "outside.reached"   // no stranger makes us connect to an address of their choice
 	CheckKeys         = "schema.keys"       // of two rows with one key one is refused, and its writer finds the other
 )

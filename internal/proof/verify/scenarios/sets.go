@@ -15,7 +15,7 @@ var serial = []string{"order.lock", "uq_payment", "uq_order_history"}
 func with(members ...string) []string { return append(append([]string{}, serial...), members...) }
 
 // CutSets are the guards that back each other up, by the promise that they keep.
-var CutSets = slices.Concat(spineSets, moneySets, doorSets)
+var CutSets = slices.Concat(spineSets, moneySets, doorSets, crashSets)
 
 var spineSets = []verify.CutSet{
 	{
