@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"proofroom/internal/base/obs"
@@ -19,6 +20,7 @@ import (
 type benchCmd struct {
 	Fulfil   benchFulfilCmd   `cmd:"" help:"Webhooks to fulfilled orders: how many a second, against one statement of SQL an order."`
 	Checkout benchCheckoutCmd `cmd:"" help:"Selections to orders with a page to pay them on: how many a second, against a bare loop of the same SQL and the same call."`
+	Ingest   benchIngestCmd   `cmd:"" help:"Uploads to photographs that are ready: how many a second and core, against vipsthumbnail."`
 
 	Generator benchGeneratorCmd `cmd:"" hidden:""`
 	StandIn   benchStandInCmd   `cmd:"" hidden:""`
@@ -27,27 +29,35 @@ type benchCmd struct {
 }
 
 type benchFulfilCmd struct {
-	Events  int      `name:"events" default:"60000" placeholder:"N" help:"Webhooks of each run (${default}); a tenth of them are repetitions."`
-	Clients []int    `name:"clients" default:"32,64" placeholder:"N" help:"Connections that send at the same time; each number is measured (${default})."`
-	Rounds  int      `name:"rounds" default:"2" placeholder:"N" help:"How often everything is measured, in turns (${default})."`
-	Only    []string `name:"only" placeholder:"SIDE" enum:"floor,stripe,mixed,hot,open" help:"Measure only these: floor, stripe, mixed, hot, open."`
-	Env     []string `name:"env" placeholder:"NAME=VALUE" help:"Further settings of the server, as in its environment."`
-	Keep    bool     `name:"keep" help:"Leave the database and the logs where they are, and say where."`
-	JSON    bool     `name:"json" help:"End with the report as one line of JSON."`
+	Events  int               `name:"events" default:"60000" placeholder:"N" help:"Webhooks of each run (${default}); a tenth of them are repetitions."`
+	Clients []int             `name:"clients" default:"32,64" placeholder:"N" help:"Connections that send at the same time; each number is measured (${default})."`
+	Rounds  int               `name:"rounds" default:"2" placeholder:"N" help:"How often each side takes its turn (${default})."`
+	History int               `name:"history" default:"1000000" placeholder:"N" help:"Finished orders of the side history (${default})."`
+	Quick   bool              `name:"quick" help:"6,000 webhooks a run and 20,000 finished orders: to see that it works."`
+	Only    []string          `name:"only" placeholder:"SIDE" enum:"floor,stripe,mixed,hot,open,drain,history" help:"Measure only these: floor, stripe, mixed, hot, open, drain, history."`
+	PG      map[string]string `name:"pg" placeholder:"NAME=VALUE" help:"Settings of PostgreSQL beyond those of production."`
+	Env     []string          `name:"env" placeholder:"NAME=VALUE" help:"Settings of the server beyond its own, as in its environment."`
+	Pprof   string            `name:"pprof" placeholder:"DIR" help:"Write a CPU profile of the server, of five seconds of each run, into this folder."`
+	Keep    bool              `name:"keep" help:"Leave the databases and the logs where they are, and say where."`
+	JSON    bool              `name:"json" help:"End with the report as one line of JSON."`
 }
 
 // Run measures on this machine, in scratch folders that it makes and deletes. It
 // fails unless the figures count.
 func (c *benchFulfilCmd) Run(s *streams) error {
-	if c.Events < 100 || c.Rounds < 1 || len(c.Clients) == 0 {
-		return errors.New("measure at least 100 events, one round and one number of clients")
+	if c.Quick {
+		c.Events, c.History = 6000, 20_000
+	}
+	if c.Events < 100 || c.Rounds < 1 || c.History < 1 || len(c.Clients) == 0 || slices.Min(c.Clients) < 1 {
+		return errors.New("measure at least 100 webhooks, one round, one finished order and one client")
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program's own file: %w", err)
 	}
 	report, err := fulfil.Run(s.ctx, fulfil.Options{
-		Binary: self, Events: c.Events, Clients: c.Clients, Rounds: c.Rounds, Sides: c.Only, Env: c.Env, Keep: c.Keep, Progress: s.err,
+		Binary: self, Events: c.Events, Clients: c.Clients, Rounds: c.Rounds, History: c.History, Sides: c.Only,
+		Settings: c.PG, Env: c.Env, Profile: c.Pprof, Keep: c.Keep, Progress: s.err,
 	})
 	if report == nil {
 		return err

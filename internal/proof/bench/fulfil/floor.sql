@@ -10,12 +10,12 @@
 WITH t AS MATERIALIZED (
   SELECT :n::bigint AS n, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms
 ), a AS (
-  UPDATE attempts SET provider_ref = provider_ref, status = 'succeeded', changed_at = app_now()
+  UPDATE attempts SET status = 'succeeded', changed_at = app_now()
   FROM t WHERE id = bench.id(2, :batch::int, t.n) AND status = 'open'
   RETURNING id, order_id, provider_ref, 'pi_' || bench.scattered('pi', :batch::int, t.n, 24) AS payment_id,
             bench.now_id(t.ms, 7, t.n) AS inbox_id, t.n, t.ms
 ), o AS (
-  UPDATE orders SET state = 'paid', review = '', refunded = 0, version = version + 1, changed_at = app_now(), paid_at = app_now()
+  UPDATE orders SET state = 'paid', version = version + 1, changed_at = app_now(), paid_at = app_now()
   FROM a WHERE orders.id = a.order_id AND state = 'awaiting_payment'
   RETURNING orders.id, orders.buyer_id, creator_id, email, gross, commission, version,
             a.id AS attempt_id, a.provider_ref, a.payment_id, a.inbox_id, a.n, a.ms

@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"proofroom/internal/base/pg"
 	"proofroom/internal/proof/bench"
 	"proofroom/internal/proof/bench/load"
 )
@@ -21,7 +20,6 @@ var schemaSQL string
 
 // lab is one database with its server and the providers' stand-in.
 type lab struct {
-	name   string
 	binary string
 	dir    string
 	pg     *bench.Postgres
@@ -40,8 +38,8 @@ type lab struct {
 
 // openLab starts a database with the shop in it, and the stand-in. No server runs
 // yet.
-func openLab(ctx context.Context, name, binary string, env []string, settings map[string]string) (_ *lab, err error) {
-	l := &lab{name: name, binary: binary, env: env}
+func openLab(ctx context.Context, binary string, env []string, settings map[string]string) (_ *lab, err error) {
+	l := &lab{binary: binary, env: env}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.close(false))
@@ -183,6 +181,25 @@ feed:
 	return errors.Join(errors.Join(errs...), context.Cause(ctx))
 }
 
+// finished makes orders that were paid long ago, with all that came of them.
+func (l *lab) finished(ctx context.Context, count int, tell func(string, ...any)) error {
+	s := l.set(count, false, false)
+	told := 0
+	err := l.seed(ctx, s, true, func(made int) {
+		if made >= told+100_000 {
+			told = made
+			tell("%d of %d", made, count)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := l.db.Exec(ctx, `SELECT bench.settle_wallets()`); err != nil {
+		return fmt.Errorf("add up the wallets: %w", err)
+	}
+	return nil
+}
+
 // settle ends the seeding: statistics of what is there, and a checkpoint, so that
 // none falls between rounds. Tables that are still empty are left alone: to
 // analyze them would take the planner's guess away.
@@ -230,9 +247,4 @@ func (l *lab) shown(ctx context.Context, names ...string) (map[string]string, er
 		out[n] = v
 	}
 	return out, nil
-}
-
-// appPool connects as the server does.
-func (l *lab) appPool(ctx context.Context) (*pgxpool.Pool, error) {
-	return pg.Open(ctx, pg.PoolConfig{URL: l.pg.Database(), Role: pg.AppRole, Name: "proofroom bench drain"})
 }

@@ -66,6 +66,7 @@ type Settings struct {
 	Cores             int            `json:"cores"`
 	Clients           []int          `json:"clients"`
 	Events            int            `json:"events"` // of each run
+	History           int            `json:"history"`
 	PerProvider       map[string]int `json:"per_provider"`
 	BodyBytes         int            `json:"body_bytes"`
 	Environment       []string       `json:"environment"` // settings of the server beyond its own
@@ -78,15 +79,18 @@ type Side struct {
 	PerS    float64 `json:"per_s"`           // median
 	Spread  float64 `json:"spread"`          // of the rounds, to the median
 	Ratio   float64 `json:"ratio,omitempty"` // to the floor's median
-	AckP50  float64 `json:"ack_p50_ms,omitempty"`
-	AckP99  float64 `json:"ack_p99_ms,omitempty"`
-	CPU     CPU     `json:"cpu_us_per_event"`
-	WAL     float64 `json:"wal_bytes_per_event"`
+	// CPURatio is what an order costs the floor's database, to what it costs server
+	// and database: it holds also where others slow both down.
+	CPURatio float64 `json:"cpu_ratio,omitempty"`
+	AckP50   float64 `json:"ack_p50_ms,omitempty"`
+	AckP99   float64 `json:"ack_p99_ms,omitempty"`
+	CPU      CPU     `json:"cpu_us_per_event"`
+	WAL      float64 `json:"wal_bytes_per_event"`
 }
 
 func newReport(o Options) *Report {
 	r := &Report{Settings: Settings{
-		Cores: runtime.NumCPU(), Clients: o.Clients, Events: o.Events, Environment: append([]string{}, o.Env...), PerProvider: map[string]int{},
+		Cores: runtime.NumCPU(), Clients: o.Clients, Events: o.Events, History: o.History, Environment: append([]string{}, o.Env...), PerProvider: map[string]int{},
 	}, Broken: []string{}}
 	mixed := load.Set{Mixed: true}
 	for n := range load.Orders(o.Events) {
@@ -128,6 +132,13 @@ func (r *Report) best(side string) (Side, bool) {
 // finish sums the rounds up. It is ErrVoid where they do not count.
 func (r *Report) finish() error {
 	floor := r.rate(SideFloor, floorClients)
+	floorCPU := bench.Median(r.of(SideFloor, floorClients, func(x Round) float64 { return x.CPU.Database }))
+	eventsOf := func(x Round) int {
+		if x.Side == SideDrain || x.Side == drainEmpty || x.Side == drainHistory {
+			return x.Granted
+		}
+		return r.Settings.Events
+	}
 	for _, x := range r.Rounds {
 		if slices.ContainsFunc(r.Sides, func(s Side) bool { return s.Side == x.Side && s.Clients == x.Clients }) {
 			continue
@@ -143,8 +154,11 @@ func (r *Report) finish() error {
 				Generator: median(func(x Round) float64 { return x.CPU.Generator }), StandIn: median(func(x Round) float64 { return x.CPU.StandIn }),
 			},
 		}
-		if floor > 0 && x.Side != SideFloor && x.Side != SideOpen {
-			s.Ratio = bench.Round(s.PerS/floor, 3)
+		if floor > 0 && s.CPU.both() > 0 && x.Side != SideFloor {
+			s.CPURatio = bench.Round(floorCPU/(s.CPU.both()*float64(eventsOf(x))/float64(max(x.Granted, 1))), 3)
+			if x.Side != SideOpen {
+				s.Ratio = bench.Round(s.PerS/floor, 3)
+			}
 		}
 		r.Sides = append(r.Sides, s)
 	}
@@ -176,6 +190,22 @@ func (r *Report) finish() error {
 			r.Ratio = &s.Ratio
 		}
 	}
+	if s, ok := r.best(SideDrain); ok {
+		r.CeilingPerS = &s.PerS
+	}
+	if s, ok := r.best(stripeHistory); ok {
+		part := func(of, to string, clients int) *float64 {
+			x := bench.Round(r.rate(of, clients)/r.rate(to, clients), 3)
+			return &x
+		}
+		r.History = &History{
+			Orders: r.Settings.History, Relative: part(stripeHistory, stripeEmpty, s.Clients), DrainRelative: part(drainHistory, drainEmpty, 1),
+		}
+		if r.CeilingPerS == nil {
+			ceiling := r.rate(drainEmpty, 1)
+			r.CeilingPerS = &ceiling
+		}
+	}
 	if s, ok := r.best(SideOpen); ok {
 		r.AckP50, r.AckP99 = &s.AckP50, &s.AckP99
 	}
@@ -192,10 +222,10 @@ func (r *Report) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode
 // WriteTable writes it for people.
 func (r *Report) WriteTable(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(t, "side\tclients\torders/s\tspread\tto floor\tack p50\tp99 ms\tdb us\tserver us\tgenerator us\tWAL B\t")
+	_, _ = fmt.Fprintln(t, "side\tclients\torders/s\tspread\tto floor\tby CPU\tack p50\tp99 ms\tdb us\tserver us\tgenerator us\tWAL B\t")
 	for _, s := range r.Sides {
-		_, _ = fmt.Fprintf(t, "%s\t%d\t%.0f\t%.0f %%\t%.2f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f\t%.0f\t\n",
-			s.Side, s.Clients, s.PerS, s.Spread*100, s.Ratio, s.AckP50, s.AckP99, s.CPU.Database, s.CPU.Server, s.CPU.Generator, s.WAL)
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%.0f\t%.0f %%\t%.2f\t%.2f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f\t%.0f\t\n",
+			s.Side, s.Clients, s.PerS, s.Spread*100, s.Ratio, s.CPURatio, s.AckP50, s.AckP99, s.CPU.Database, s.CPU.Server, s.CPU.Generator, s.WAL)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -17,7 +20,7 @@ import (
 
 // Round is one run of one side.
 type Round struct {
-	Side    string  `json:"side"` // floor, stripe, mixed, hot, history, drain, open
+	Side    string  `json:"side"`
 	Clients int     `json:"clients"`
 	PerS    float64 `json:"per_s"` // orders granted in a second
 	Seconds float64 `json:"seconds"`
@@ -43,6 +46,9 @@ type CPU struct {
 	Generator float64 `json:"generator"`
 	StandIn   float64 `json:"stand_in"`
 }
+
+// both is what an event costs the machine that an operator pays for.
+func (c CPU) both() float64 { return c.Database + c.Server }
 
 // emptyPatience is how long an inbox may take to come to rest.
 const emptyPatience = 5 * time.Minute
@@ -145,11 +151,21 @@ func warnings(path string, from int64) (int, error) {
 	return n, lines.Err()
 }
 
+// run says how to send.
+type run struct {
+	side    string
+	set     load.Set
+	events  int
+	clients int
+	rate    float64 // of the open loop; 0: closed
+	profile string  // folder for the server's CPU profile; empty: none
+}
+
 // ours sends events to the server and waits until all that they say is done.
-func (l *lab) ours(ctx context.Context, side string, s load.Set, events, clients int, rate float64) (_ Round, err error) {
-	r := Round{Side: side, Clients: clients}
+func (l *lab) ours(ctx context.Context, how run) (_ Round, err error) {
+	r, s, events := Round{Side: how.side, Clients: how.clients}, how.set, how.events
 	g, err := l.generate(ctx, load.Job{
-		Addr: l.server.Listen, Set: s, Events: events, Clients: clients, Rate: rate, Seed: 1, SealDir: l.dir, Base: l.base,
+		Addr: l.server.Listen, Set: s, Events: events, Clients: how.clients, Rate: how.rate, Seed: 1, SealDir: l.dir, Base: l.base,
 	})
 	if err != nil {
 		return r, err
@@ -163,6 +179,14 @@ func (l *lab) ours(ctx context.Context, side string, s load.Set, events, clients
 	if err != nil {
 		return r, err
 	}
+	profiled := make(chan error, 1)
+	if how.profile == "" {
+		profiled <- nil
+	} else {
+		go func() {
+			profiled <- l.profile(ctx, filepath.Join(how.profile, fmt.Sprintf("%s-%d.pprof", how.side, how.clients)))
+		}()
+	}
 	began := time.Now()
 	res, err := g.drive()
 	if err != nil {
@@ -172,6 +196,9 @@ func (l *lab) ours(ctx context.Context, side string, s load.Set, events, clients
 		return r, err
 	}
 	end := time.Now()
+	if err := <-profiled; err != nil {
+		return r, err
+	}
 	r.CPU.Generator = bench.Round(float64(res.CPUMicros)/float64(events), 1)
 	if err := m.read(ctx, &r, events, began); err != nil {
 		return r, err
@@ -187,6 +214,27 @@ func (l *lab) ours(ctx context.Context, side string, s load.Set, events, clients
 		r.Broken = append(r.Broken, fmt.Sprintf("%d orders were paid for and %d are granted", sent, r.Granted))
 	}
 	return r, nil
+}
+
+// profileSeconds is how long the server is profiled.
+const profileSeconds = 5
+
+// profile writes what the server spends its time on to a file.
+func (l *lab) profile(ctx context.Context, file string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", l.server.Admin, profileSeconds), http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("profile the server: %w", err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		return errors.Join(fmt.Errorf("profile the server: status %d", res.StatusCode), err)
+	}
+	return os.WriteFile(file, raw, 0o600)
 }
 
 // await polls until nothing waits in the inbox.

@@ -15,26 +15,36 @@ import (
 
 // The sides that can be measured.
 const (
-	SideFloor  = "floor"
-	SideStripe = "stripe" // facts: their signed body is all that is needed
-	SideMixed  = "mixed"  // a third from each provider, with what has to be fetched
-	SideHot    = "hot"    // as stripe, all of one creator
-	SideOpen   = "open"   // as stripe, at 70 % of the rate, for the time of an answer
+	SideFloor   = "floor"
+	SideStripe  = "stripe"  // facts: their signed body is all that is needed
+	SideMixed   = "mixed"   // a third from each provider, with what has to be fetched
+	SideHot     = "hot"     // as stripe, all of one creator
+	SideOpen    = "open"    // as stripe, at 70 % of the rate, for the time of an answer
+	SideDrain   = "drain"   // the settlement of events that are stored: the ceiling
+	SideHistory = "history" // stripe and drain, with and without finished orders
 )
 
-// Sides lists them in the order of a cycle.
-var Sides = []string{SideFloor, SideStripe, SideMixed, SideHot, SideOpen}
+// Sides lists them in the order in which they take turns.
+var Sides = []string{SideFloor, SideStripe, SideMixed, SideHot, SideOpen, SideDrain, SideHistory}
+
+// The parts of the history, which have a database each.
+const (
+	stripeEmpty, stripeHistory = "stripe-empty", "stripe-history"
+	drainEmpty, drainHistory   = "drain-empty", "drain-history"
+)
 
 // Options say what to measure.
 type Options struct {
-	Binary   string   // this program
-	Events   int      // of each run
-	Clients  []int    // each is a configuration
-	Rounds   int      // cycles over all sides
-	Sides    []string // empty: all
-	Settings map[string]string
-	Env      []string // settings of the server, as NAME=value
-	Keep     bool
+	Binary   string            // this program
+	Events   int               // of each run
+	Clients  []int             // each is a configuration
+	Rounds   int               // how often all sides take their turn
+	History  int               // finished orders
+	Sides    []string          // empty: all
+	Settings map[string]string // of PostgreSQL, beyond those of production
+	Env      []string          // settings of the server, as NAME=value
+	Profile  string            // folder for CPU profiles of the server; empty: none
+	Keep     bool              // leave the databases and logs
 	Progress io.Writer
 }
 
@@ -51,27 +61,20 @@ const (
 )
 
 // Run measures and reports. The report is there also with ErrVoid.
-func Run(ctx context.Context, o Options) (_ *Report, err error) {
+func Run(ctx context.Context, o Options) (*Report, error) {
 	if len(o.Sides) == 0 {
 		o.Sides = Sides
 	}
 	b := &bencher{Options: o, report: newReport(o)}
-	b.tell("starting a database with the settings of production")
-	l, err := openLab(ctx, "empty", o.Binary, o.Env, o.Settings)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if o.Keep {
-			b.tell("what was measured is left in %s", l.dir)
+	if slices.ContainsFunc(o.Sides, func(s string) bool { return s != SideHistory }) {
+		if err := b.inTurns(ctx); err != nil {
+			return nil, err
 		}
-		err = errors.Join(err, l.close(o.Keep))
-	}()
-	if err := b.settings(ctx, l); err != nil {
-		return nil, err
 	}
-	if err := b.cycles(ctx, l); err != nil {
-		return nil, err
+	if b.wants(SideHistory) {
+		if err := b.history(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return b.report, b.report.finish()
 }
@@ -87,6 +90,29 @@ func (b *bencher) tell(format string, args ...any) {
 
 func (b *bencher) wants(side string) bool { return slices.Contains(b.Sides, side) }
 
+// headClients are the clients of the sides that are measured with one number.
+func (b *bencher) headClients() int { return slices.Max(b.Clients) }
+
+// open opens a lab and notes what it runs on.
+func (b *bencher) open(ctx context.Context) (*lab, error) {
+	b.tell("starting a database")
+	l, err := openLab(ctx, b.Binary, b.Env, b.Settings)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.settings(ctx, l); err != nil {
+		return nil, errors.Join(err, b.close(l))
+	}
+	return l, nil
+}
+
+func (b *bencher) close(l *lab) error {
+	if b.Keep {
+		b.tell("what was measured is left in %s", l.dir)
+	}
+	return l.close(b.Keep)
+}
+
 // turn is one run to come.
 type turn struct {
 	side    string
@@ -94,99 +120,166 @@ type turn struct {
 	set     load.Set
 }
 
-// cycles measures all sides in turns, round after round.
-func (b *bencher) cycles(ctx context.Context, l *lab) error {
-	var turns []turn
+// inTurns measures all sides but the history, round after round, on one database.
+func (b *bencher) inTurns(ctx context.Context) (err error) {
+	l, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close(l)) }()
+	var served, drained []turn
 	orders := load.Orders(b.Events)
 	for range b.Rounds {
-		for _, side := range Sides {
-			switch {
-			case !b.wants(side):
-			case side == SideFloor:
-				turns = append(turns, turn{side, floorClients, l.set(orders, false, false)})
-			case side == SideOpen:
-				turns = append(turns, turn{side, openClients, l.set(orders, false, false)})
-			case side == SideHot:
-				turns = append(turns, turn{side, b.headClients(), l.set(orders, false, true)})
-			default:
+		for _, side := range b.Sides {
+			switch side {
+			case SideFloor:
+				served = append(served, turn{side, floorClients, l.set(orders, false, false)})
+			case SideOpen:
+				served = append(served, turn{side, openClients, l.set(orders, false, false)})
+			case SideHot:
+				served = append(served, turn{side, b.headClients(), l.set(orders, false, true)})
+			case SideStripe, SideMixed:
 				for _, c := range b.Clients {
-					turns = append(turns, turn{side, c, l.set(orders, side == SideMixed, false)})
+					served = append(served, turn{side, c, l.set(orders, side == SideMixed, false)})
 				}
+			case SideDrain:
+				drained = append(drained, turn{side, 1, l.set(orders, false, false)})
 			}
 		}
 	}
 	warm := l.set(load.Orders(warmUp), b.wants(SideMixed), false)
-	total := len(turns)*orders + warm.Count
-	made := 0
-	began := time.Now()
-	for _, s := range append(setsOf(turns), warm) {
-		if err := l.seed(ctx, s, false, func(int) {}); err != nil {
+	if err := b.prepare(ctx, l, append(slices.Concat(served, drained), turn{set: warm})); err != nil {
+		return err
+	}
+	if err := b.start(ctx, l, warm); err != nil {
+		return err
+	}
+	for _, t := range served {
+		if err := b.take(ctx, l, t); err != nil {
 			return err
 		}
-		made += s.Count
-		b.tell("%d of %d orders wait for their money", made, total)
+	}
+	if err := l.stopServer(); err != nil {
+		return err
+	}
+	for _, t := range drained {
+		if err := b.take(ctx, l, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// history measures with and without finished orders, in turns, on two databases.
+func (b *bencher) history(ctx context.Context) (err error) {
+	var labs [2]*lab
+	var served, drained [2][]turn
+	orders := load.Orders(b.Events)
+	for i := range labs {
+		l, err := b.open(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, b.close(l)) }()
+		labs[i] = l
+		if i == 1 {
+			b.tell("making %d finished orders", b.History)
+			began := time.Now()
+			if err := l.finished(ctx, b.History, b.tell); err != nil {
+				return err
+			}
+			b.tell("made in %s", time.Since(began).Round(time.Second))
+		}
+		for range b.Rounds {
+			served[i] = append(served[i], turn{[2]string{stripeEmpty, stripeHistory}[i], b.headClients(), l.set(orders, false, false)})
+			drained[i] = append(drained[i], turn{[2]string{drainEmpty, drainHistory}[i], 1, l.set(orders, false, false)})
+		}
+		warm := l.set(load.Orders(warmUp), false, false)
+		if err := b.prepare(ctx, l, append(slices.Concat(served[i], drained[i]), turn{set: warm})); err != nil {
+			return err
+		}
+		if err := b.start(ctx, l, warm); err != nil {
+			return err
+		}
+	}
+	for _, turns := range [][2][]turn{served, drained} {
+		for round := range b.Rounds {
+			for i, l := range labs {
+				if err := b.take(ctx, l, turns[i][round]); err != nil {
+					return err
+				}
+			}
+		}
+		for _, l := range labs {
+			if err := l.stopServer(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// prepare makes the orders of all turns.
+func (b *bencher) prepare(ctx context.Context, l *lab, turns []turn) error {
+	total, made := 0, 0
+	for _, t := range turns {
+		total += t.set.Count
+	}
+	b.tell("making %d orders that wait for their money", total)
+	began := time.Now()
+	for _, t := range turns {
+		if err := l.seed(ctx, t.set, false, func(int) {}); err != nil {
+			return err
+		}
+		made += t.set.Count
 	}
 	if err := l.settle(ctx); err != nil {
 		return err
 	}
-	b.tell("seeded in %s; warming up", time.Since(began).Round(100*time.Millisecond))
-	if err := b.start(ctx, l, warm); err != nil {
-		return err
-	}
-	for _, t := range turns {
-		var r Round
-		var err error
-		switch t.side {
-		case SideFloor:
-			r, err = l.floor(ctx, t.set)
-		case SideOpen:
-			rate := openShare * b.report.rate(SideStripe, b.headClients())
-			if rate == 0 {
-				return errors.New("the open loop needs the rate of the closed one: measure the side stripe as well")
-			}
-			r, err = l.ours(ctx, t.side, t.set, b.Events, t.clients, rate)
-		default:
-			r, err = l.ours(ctx, t.side, t.set, b.Events, t.clients, 0)
-		}
-		if err != nil {
-			return fmt.Errorf("%s, %d clients: %w", t.side, t.clients, err)
-		}
-		b.note(r)
-	}
-	return l.stopServer()
+	b.tell("made in %s", time.Since(began).Round(100*time.Millisecond))
+	return nil
 }
 
-func setsOf(turns []turn) []load.Set {
-	out := make([]load.Set, len(turns))
-	for i, t := range turns {
-		out[i] = t.set
+// take takes a turn.
+func (b *bencher) take(ctx context.Context, l *lab, t turn) error {
+	var r Round
+	var err error
+	how := run{side: t.side, set: t.set, events: b.Events, clients: t.clients, profile: b.Profile}
+	switch t.side {
+	case SideFloor:
+		r, err = l.floor(ctx, t.set)
+	case SideDrain, drainEmpty, drainHistory:
+		r, err = l.drain(ctx, t.side, t.set)
+	case SideOpen:
+		if how.rate = openShare * b.report.rate(SideStripe, b.headClients()); how.rate == 0 {
+			return errors.New("the open loop needs the rate of the closed one: measure the side stripe as well")
+		}
+		r, err = l.ours(ctx, how)
+	default:
+		r, err = l.ours(ctx, how)
 	}
-	return out
+	if err != nil {
+		return fmt.Errorf("%s, %d clients: %w", t.side, t.clients, err)
+	}
+	b.report.Rounds = append(b.report.Rounds, r)
+	line := fmt.Sprintf("%-14s %3d clients  %6.0f orders/s  ack p50 %6.1f p99 %6.1f ms  CPU us db %4.0f server %4.0f  others %4.1f %%",
+		r.Side, r.Clients, r.PerS, r.AckP50, r.AckP99, r.CPU.Database, r.CPU.Server, r.Others*100)
+	for _, w := range r.Broken {
+		line += "\n  BROKEN: " + w
+	}
+	b.tell("%s", line)
+	return nil
 }
-
-// headClients are the clients of the sides that are measured with one number.
-func (b *bencher) headClients() int { return slices.Max(b.Clients) }
 
 // start starts the server and has it work a little.
 func (b *bencher) start(ctx context.Context, l *lab, warm load.Set) error {
 	if err := l.serve(ctx); err != nil {
 		return err
 	}
-	_, err := l.ours(ctx, "warm-up", warm, warmUp, b.Clients[0], 0)
-	if err != nil {
+	if _, err := l.ours(ctx, run{side: "warm-up", set: warm, events: warmUp, clients: b.Clients[0]}); err != nil {
 		return fmt.Errorf("warm up: %w", err)
 	}
 	return nil
-}
-
-func (b *bencher) note(r Round) {
-	b.report.Rounds = append(b.report.Rounds, r)
-	line := fmt.Sprintf("%-8s %3d clients  %6.0f orders/s  ack p50 %6.1f p99 %6.1f ms  CPU us db %4.0f server %4.0f  others %4.1f %%",
-		r.Side, r.Clients, r.PerS, r.AckP50, r.AckP99, r.CPU.Database, r.CPU.Server, r.Others*100)
-	for _, w := range r.Broken {
-		line += "\n         " + w
-	}
-	b.tell("%s", line)
 }
 
 // settings notes what is measured on.

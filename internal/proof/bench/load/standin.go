@@ -61,9 +61,9 @@ func StandIn(dir, base string) (http.Handler, error) {
 		}
 		return http.StatusOK, flutterwaveTransaction.fill(s.words(n, began, base))
 	}))
-	mux.HandleFunc("GET /flutterwave/v3/refunds", flutterwave(func(*http.Request) (int, []byte) {
-		return http.StatusOK, flutterwaveRefunds.fill(nil)
-	}))
+	none := flutterwave(func(*http.Request) (int, []byte) { return http.StatusOK, flutterwaveNone.fill(nil) })
+	mux.HandleFunc("GET /flutterwave/v3/refunds", none)
+	mux.HandleFunc("GET /flutterwave/v3/chargebacks", none)
 	return mux, nil
 }
 

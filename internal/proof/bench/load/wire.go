@@ -18,7 +18,7 @@ var (
 	paypalCapture          = template("paypal_capture")
 	flutterwaveEvent       = template("flutterwave_event")
 	flutterwaveTransaction = template("flutterwave_transaction")
-	flutterwaveRefunds     = template("flutterwave_refunds")
+	flutterwaveNone        = template("flutterwave_none")
 )
 
 // gaps is a text that is cut at its {{names}}: text, name, text, name, text.
