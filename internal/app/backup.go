@@ -27,6 +27,7 @@ type backupTakeCmd struct {
 	To          string `name:"to" required:"" placeholder:"DIR" help:"The place of backups; each is a folder in it. Best on another disk, or another machine's."`
 	Keep        int    `name:"keep" default:"7" placeholder:"N" help:"How many stay; older ones are deleted after a new one was made (${default}; 0: all)."`
 	Verify      bool   `name:"verify" help:"Prove the new backup by restoring it into a scratch folder."`
+	Scratch     string `name:"scratch" placeholder:"DIR" help:"Where --verify restores the database to, for as long as it takes. Default: the system's temporary folder."`
 	JSON        bool   `name:"json" help:"Print one JSON object."`
 	DatabaseURL string `name:"database-url" env:"PROOFROOM_DATABASE_URL" placeholder:"URL" help:"The database, as its owner: it is dumped. Without it the private PostgreSQL in the data folder is copied whole."`
 	DataDir     string `name:"data-dir" env:"PROOFROOM_DATA_DIR" placeholder:"DIR" help:"The data folder, as for serve."`
@@ -64,7 +65,7 @@ func (c *backupTakeCmd) Run(s *streams) error {
 		Proof *backup.Proof `json:"proof,omitempty"`
 	}{Taken: taken}
 	if c.Verify {
-		proof, err := backup.Verify(s.ctx, taken.Dir, slog.New(slog.DiscardHandler), s.say)
+		proof, err := backup.Verify(s.ctx, taken.Dir, c.Scratch, slog.New(slog.DiscardHandler), s.say)
 		if err != nil {
 			return fmt.Errorf("the backup %s was made, but could not be proven: %w", taken.Dir, err)
 		}
@@ -141,13 +142,14 @@ func bytesOf(n int64) string {
 }
 
 type backupVerifyCmd struct {
-	Dir  string `arg:"" help:"A backup, or a place: then its newest."`
-	JSON bool   `name:"json" help:"Print one JSON object."`
+	Dir     string `arg:"" help:"A backup, or a place: then its newest."`
+	Scratch string `name:"scratch" placeholder:"DIR" help:"Where the database is restored to, for as long as it takes. Default: the system's temporary folder."`
+	JSON    bool   `name:"json" help:"Print one JSON object."`
 }
 
 // Run proves a backup and deletes what it restored for that.
 func (c *backupVerifyCmd) Run(s *streams) error {
-	p, err := backup.Verify(s.ctx, c.Dir, slog.New(slog.DiscardHandler), s.say)
+	p, err := backup.Verify(s.ctx, c.Dir, c.Scratch, slog.New(slog.DiscardHandler), s.say)
 	return tellProof(s, c.JSON, p, err)
 }
 

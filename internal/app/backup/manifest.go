@@ -76,14 +76,24 @@ func (m Manifest) write(dir string) error {
 	}
 	text = append(text, '\n')
 	sum := sha256.Sum256(text)
-	if err := os.WriteFile(filepath.Join(dir, manifestFile), text, 0o600); err != nil {
-		return fmt.Errorf("write the manifest: %w", err)
-	}
 	line := hex.EncodeToString(sum[:]) + "  " + manifestFile + "\n"
-	if err := os.WriteFile(filepath.Join(dir, hashOfIt), []byte(line), 0o600); err != nil {
+	if err := errors.Join(writeFile(filepath.Join(dir, manifestFile), text), writeFile(filepath.Join(dir, hashOfIt), []byte(line))); err != nil {
 		return fmt.Errorf("write the manifest: %w", err)
 	}
 	return nil
+}
+
+// writeFile writes a file and waits until it is on the disk.
+func writeFile(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // Read reads the manifest of the backup in dir and refuses one that was changed

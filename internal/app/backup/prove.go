@@ -55,7 +55,7 @@ func prove(ctx context.Context, dir string, m Manifest, programs pgbackup.Progra
 	if err := pg.CheckSchema(ctx, pool); err != nil {
 		return p, err
 	}
-	if p.Schema, err = schema(ctx, pool); err != nil {
+	if p.Schema, err = pg.Schema(ctx, pool); err != nil {
 		return p, err
 	}
 	t.Say("examining what must always hold")

@@ -38,7 +38,7 @@ func (s *sums) add(path string, sum [sha256.Size]byte) error {
 
 // close ends the file and returns its own hash.
 func (s *sums) close() (string, error) {
-	if err := errors.Join(s.w.Flush(), s.file.Close()); err != nil {
+	if err := errors.Join(s.w.Flush(), s.file.Sync(), s.file.Close()); err != nil {
 		return "", fmt.Errorf("write %s: %w", sumsFile, err)
 	}
 	return hex.EncodeToString(s.hash.Sum(nil)), nil

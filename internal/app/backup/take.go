@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"gocloud.dev/gcerrors"
-	"golang.org/x/sys/unix"
 
 	"proofroom/internal/base/faultpoint"
 	"proofroom/internal/base/pg"
@@ -107,6 +106,9 @@ func take(ctx context.Context, src Source, o Options, p *place, tmp string, m *M
 	if err := m.write(tmp); err != nil {
 		return err
 	}
+	if err := flushFolders(filepath.Join(tmp, blobsDir)); err != nil {
+		return err
+	}
 	if err := flush(tmp); err != nil {
 		return err
 	}
@@ -115,21 +117,19 @@ func take(ctx context.Context, src Source, o Options, p *place, tmp string, m *M
 
 // copyDatabase comes before the files: see the package's comment.
 func copyDatabase(ctx context.Context, pool *pgxpool.Pool, src Source, o Options, tmp string, m *Manifest) error {
-	var exists bool
-	err := pool.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000, to_regclass('schema_support') IS NOT NULL`).
-		Scan(&m.Postgres, &m.Major, &exists)
+	err := pool.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000`).Scan(&m.Postgres, &m.Major)
 	if err != nil {
 		return fmt.Errorf("ask the database for its version: %w", err)
 	}
-	if !exists {
+	// A migration while it is copied would make this wrong: it is compared after.
+	if m.Schema, err = pg.Schema(ctx, pool); err != nil {
+		return err
+	}
+	if m.Schema == 0 {
 		return errors.New("the database is not one of Proofroom: it has no schema; name the right one with --database-url or --data-dir")
 	}
 	programs, err := pgbackup.Find(ctx, m.Major)
 	if err != nil {
-		return err
-	}
-	// A migration meanwhile would make the number wrong: it is compared afterwards.
-	if m.Schema, err = schema(ctx, pool); err != nil {
 		return err
 	}
 	o.Say("copying the database (PostgreSQL %d, schema %d)", m.Major, m.Schema)
@@ -156,7 +156,7 @@ func copyDatabase(ctx context.Context, pool *pgxpool.Pool, src Source, o Options
 			return err
 		}
 	}
-	after, err := schema(ctx, pool)
+	after, err := pg.Schema(ctx, pool)
 	if err == nil && after != m.Schema {
 		err = fmt.Errorf("the schema went from %d to %d while it was copied; run the backup again", m.Schema, after)
 	}
@@ -169,14 +169,6 @@ func now(ctx context.Context, pool *pgxpool.Pool, m *Manifest) error {
 	}
 	m.At = m.At.UTC()
 	return nil
-}
-
-func schema(ctx context.Context, pool *pgxpool.Pool) (int64, error) {
-	var n int64
-	if err := pool.QueryRow(ctx, `SELECT max(migration) FROM schema_support`).Scan(&n); err != nil {
-		return 0, fmt.Errorf("read the schema's version: %w", err)
-	}
-	return n, nil
 }
 
 // copyBlobs copies every file that a row names now, which are all that the copied
@@ -252,22 +244,33 @@ func copyBlob(ctx context.Context, files *media.Store, n media.Named, path strin
 	case errors.Is(err, media.ErrChanged):
 		lost, err = "its bytes in the store are not those that were recorded", nil
 	}
+	if err == nil && lost == "" {
+		err = f.Sync()
+	}
 	if err = errors.Join(err, f.Close()); err == nil && lost != "" {
 		err = os.Remove(path)
 	}
 	return lost, err
 }
 
-// flush waits until everything that was written to a folder's file system is on
-// the disk.
+// flush waits until the names in a folder are on the disk.
 func flush(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	err = unix.Syncfs(int(f.Fd()))
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("wait for the disk of %s: %w", dir, err)
 	}
 	return nil
+}
+
+// flushFolders does that for all folders of a tree. Its files are on the disk.
+func flushFolders(root string) error {
+	return filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			err = flush(path)
+		}
+		return err
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,7 +99,12 @@ func (p Programs) run(ctx context.Context, address, name string, args ...string)
 		cmd.Env = append(cmd.Env, "PGPASSWORD="+password)
 	}
 	// In a session of its own, so that Ctrl-C reaches us alone, who then decide.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// When we are killed it is killed too, so that nothing goes on writing into a
+	// folder that the next run deletes. That signal comes when the thread ends
+	// that started it, so this goroutine keeps its thread to itself until then.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
