@@ -16,7 +16,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "darkroom takes no arguments: proofroom starts it and sends it photographs.")
 		os.Exit(2)
 	}
-	if err := darkroom.Serve(os.Stdin, confine.Output(), confine.Renew); err != nil {
+	host := darkroom.Host{Lacks: confine.Lacks(), Before: confine.Renew}
+	if err := darkroom.Serve(os.Stdin, confine.Output(), host); err != nil {
 		fmt.Fprintln(os.Stderr, "darkroom:", err)
 		os.Exit(1)
 	}

@@ -53,7 +53,7 @@ func TestAProgressivePictureIsWeighedByItsCoefficients(t *testing.T) {
 	frame := []byte{8, 0x27, 0x10, 0x4e, 0x20, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1}
 	h, err := frameHeader(0xc2, frame)
 	require.NoError(t, err)
-	require.Equal(t, header{format: wire.JPEG, width: 20_000, height: 10_000, memory: 600_000_000}, h)
+	require.Equal(t, header{width: 20_000, height: 10_000, memory: 600_000_000}, h)
 	h, err = frameHeader(0xc0, frame)
 	require.NoError(t, err)
 	require.Zero(t, h.memory, "a baseline picture comes row by row")
@@ -135,11 +135,13 @@ func abs(n int) int { return max(n, -n) }
 func TestServeEndsWithItsInputAndWithABrokenStream(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	never := func() error { panic("no photograph came") }
+	never := Host{Before: func() error { panic("no photograph came") }, Lacks: []string{"a layer"}}
 	require.NoError(t, Serve(bytes.NewReader(nil), &out, never))
 	hello, err := wire.ReadHello(&out)
 	require.NoError(t, err)
 	require.Contains(t, hello.Engine, "libvips")
+	require.Equal(t, []string{"a layer"}, hello.Lacks)
+	require.Contains(t, hello.Formats, wire.JPEG)
 	require.ErrorIs(t, Serve(bytes.NewReader([]byte("GET / HTTP/1.1\r\n")), io.Discard, never), wire.ErrMalformed)
 }
 

@@ -1,11 +1,10 @@
 package darkroom
 
 import (
-	"bytes"
 	"image"
 	"image/color"
-	"image/png"
 	"math"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -75,11 +74,29 @@ func markTile(text string, repeat int) *tile {
 // tile is one period of the watermark.
 type tile struct{ *image.NRGBA }
 
-// encode answers the tile as a PNG, in which form the image library takes it.
-func (t *tile) encode() ([]byte, error) {
-	var buf bytes.Buffer
-	err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&buf, t.NRGBA)
-	return buf.Bytes(), err
+// over lays the tile over a copy of the picture, again and again.
+func (t *tile) over(p picture) picture {
+	out := picture{slices.Clone(p.pixels), p.width, p.height}
+	w, h := t.Rect.Dx(), t.Rect.Dy()
+	for y := range p.height {
+		row := out.pixels[3*p.width*y : 3*p.width*(y+1)]
+		marks := t.Pix[t.Stride*(y%h):]
+		for x, m := 0, 0; x < p.width; x, m = x+1, m+1 {
+			if m == w {
+				m = 0
+			}
+			alpha := uint32(marks[4*m+3])
+			if alpha == 0 {
+				continue
+			}
+			// The letters and their hairline are grey: one channel says all.
+			ink := uint32(marks[4*m])*alpha + 127
+			for c := 3 * x; c < 3*x+3; c++ {
+				row[c] = uint8((uint32(row[c])*(255-alpha) + ink) / 255)
+			}
+		}
+	}
+	return out
 }
 
 // glyph is one letter's outline, in pixels, with its baseline position.

@@ -2,48 +2,41 @@ package darkroom
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/davidbyttow/govips/v2/vips"
 
 	"proofroom/internal/darkroom/wire"
 )
 
 // readMetadata reads what is kept of the original. Only the header is parsed.
-func readMetadata(original []byte, head header) (wire.Metadata, error) {
-	img, err := vips.NewImageFromBuffer(original)
+func readMetadata(original []byte, head header, opts wire.Options) (wire.Metadata, error) {
+	said, err := readHeader(original, head.format)
 	if err != nil {
-		return wire.Metadata{}, verdict(err)
+		return wire.Metadata{}, verdict(err, head.format)
 	}
-	defer img.Close()
-	if img.Width() != head.width || img.Height() != head.height {
-		// The limits were applied to what our own reading of the header
-		// found, so the decoder must not see another picture.
+	// The limits were applied to what our own reading of the header found, so
+	// the decoder must not see another picture.
+	switch same := said.width == head.width && said.height == head.height; {
+	case head.turned && !same:
+		// A container states turning and cropping apart from the size, and the
+		// library has applied both: it may only have become smaller.
+		if bad := tooLarge(said.width, said.height, opts); bad != nil {
+			return wire.Metadata{}, bad
+		}
+	case !same:
 		return wire.Metadata{}, damaged(fmt.Errorf("it states two sizes, %dx%d and %dx%d",
-			head.width, head.height, img.Width(), img.Height()))
+			head.width, head.height, said.width, said.height))
 	}
-	m := wire.Metadata{Format: head.format, Width: head.width, Height: head.height, Orientation: img.Orientation()}
+	m := wire.Metadata{Format: head.format, Width: said.width, Height: said.height, Orientation: said.orientation}
 	if m.Orientation < 1 || m.Orientation > 8 {
 		m.Orientation = 1
 	}
 	if m.Orientation >= 5 {
 		m.Width, m.Height = m.Height, m.Width
 	}
-	fields := img.ImageFields()
-	field := func(name string) string {
-		if !slices.Contains(fields, name) {
-			return ""
-		}
-		return img.GetString(name)
-	}
-	for _, tag := range []struct{ at, offset string }{
-		{"exif-ifd2-DateTimeOriginal", "exif-ifd2-OffsetTimeOriginal"},
-		{"exif-ifd2-DateTimeDigitized", "exif-ifd2-OffsetTimeDigitized"},
-	} {
-		if m.TakenAt = takenAt(field(tag.at)); m.TakenAt != "" {
-			m.TakenOffset = takenOffset(field(tag.offset))
+	for _, clock := range []clock{said.taken, said.digitized} {
+		if m.TakenAt = takenAt(clock.at); m.TakenAt != "" {
+			m.TakenOffset = takenOffset(clock.offset)
 			break
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"time"
 
@@ -80,20 +81,18 @@ func (s *Service) Develop(ctx context.Context, ids []uuid.UUID) error {
 }
 
 func (s *Service) developOne(ctx context.Context, p catalog.Photo) error {
-	original, err := s.readOriginal(ctx, p)
-	if err != nil {
-		return err
-	}
 	if pg.InTransaction(ctx) {
 		return pg.ErrInTransaction
 	}
-	d, err := s.room.Develop(ctx, original, wire.Options{Mark: s.cfg.Mark})
+	d, err := s.room.Develop(ctx, s.original(p), wire.Options{Mark: s.cfg.Mark})
 	var unreadable *wire.Unreadable
 	switch {
 	case errors.As(err, &unreadable):
 		return s.refuse(ctx, p, unreadable)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(err, wire.ErrSource):
+		return err
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrNoRoom, err)
 	}
@@ -149,23 +148,41 @@ func (s *Service) refuse(ctx context.Context, p catalog.Photo, u *wire.Unreadabl
 	return developed.Hit()
 }
 
-// readOriginal reads the whole original and makes sure that it is what was
-// uploaded. Whatever is wrong here is wrong with the store.
-func (s *Service) readOriginal(ctx context.Context, p catalog.Photo) (_ []byte, err error) {
-	f, err := s.OpenOriginal(ctx, p.ID)
-	if err != nil {
-		return nil, err
+// original opens the original for the darkroom, which reads it piece by piece:
+// the server never holds one. Whatever is wrong with it is wrong with the store.
+func (s *Service) original(p catalog.Photo) wire.Original {
+	return func(ctx context.Context) (io.ReadCloser, int64, error) {
+		f, err := s.OpenOriginal(ctx, p.ID)
+		if err != nil {
+			return nil, 0, err
+		}
+		return &verified{f: f, hash: sha256.New(), left: f.Size, want: p.SHA256}, f.Size, nil
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	original := make([]byte, f.Size)
-	if _, err := io.ReadFull(f, original); err != nil {
-		return nil, fmt.Errorf("read the original: %w", err)
-	}
-	if sha256.Sum256(original) != p.SHA256 {
-		return nil, fmt.Errorf("the original in the store is not what was uploaded: another hash")
-	}
-	return original, nil
 }
+
+// verified reads a file and makes sure that it is what was uploaded. It fails
+// instead of answering the last bytes of another, so that nobody who needs all
+// of it can take it for the photograph.
+type verified struct {
+	f    *File
+	hash hash.Hash
+	left int64
+	want [32]byte
+}
+
+var errAltered = errors.New("the original in the store is not what was uploaded: another hash")
+
+func (v *verified) Read(p []byte) (int, error) {
+	n, err := v.f.Read(p)
+	v.hash.Write(p[:n])
+	v.left -= int64(n)
+	if v.left <= 0 && [32]byte(v.hash.Sum(nil)) != v.want {
+		return 0, errAltered
+	}
+	return n, err
+}
+
+func (v *verified) Close() error { return v.f.Close() }
 
 // Worker works DevelopJob.
 type Worker struct {

@@ -36,7 +36,7 @@ type stoppingRoom struct {
 	stop int32
 }
 
-func (r stoppingRoom) Develop(ctx context.Context, original []byte, opts wire.Options) (wire.Developed, error) {
+func (r stoppingRoom) Develop(ctx context.Context, original wire.Original, opts wire.Options) (wire.Developed, error) {
 	d, err := r.Room.Develop(ctx, original, opts)
 	if r.seen.Add(1) == r.stop {
 		_, _ = fmt.Fprintln(os.Stdout, "standing still")

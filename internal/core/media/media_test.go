@@ -125,7 +125,8 @@ func TestRefusedFilesChangeNothing(t *testing.T) {
 		"empty":        {"a.jpg", strings.NewReader(""), ErrEmpty},
 		"text":         {"a.jpg", strings.NewReader("hello"), ErrNoPicture},
 		"gif":          {"a.jpg", strings.NewReader("GIF89a\x01\x00\x01\x00"), ErrNoPicture},
-		"heic":         {"a.heic", strings.NewReader("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00"), ErrNoPicture},
+		"video":        {"a.heic", strings.NewReader("\x00\x00\x00\x18ftypisom\x00\x00\x00\x00mp42isom"), ErrNoPicture},
+		"svg":          {"a.png", strings.NewReader("<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>"), ErrNoPicture},
 		"script":       {"a.jpg", strings.NewReader("<script>alert(1)</script>"), ErrNoPicture},
 		"large":        {"a.jpg", bytes.NewReader(photograph(t, aJPEG)), ErrTooLarge},
 		"cut at once":  {"a.jpg", iotest.ErrReader(io.ErrUnexpectedEOF), ErrCutShort},
@@ -138,8 +139,8 @@ func TestRefusedFilesChangeNothing(t *testing.T) {
 		_, err := f.Upload(t.Context(), f.input(c.file, c.r))
 		require.ErrorIs(t, err, c.want, name)
 	}
-	_, err := f.Upload(t.Context(), f.input("a.heic", strings.NewReader("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00")))
-	require.Contains(t, problem.As(err).Detail, "image/heic")
+	_, err := f.Upload(t.Context(), f.input("a.heic", strings.NewReader("\x00\x00\x00\x18ftypisom\x00\x00\x00\x00mp42isom")))
+	require.Contains(t, problem.As(err).Detail, "video")
 	exact := append(bytes.Clone(good), make([]byte, 100_000-len(good))...)
 	f.upload(t, "as large as it may be.jpg", exact)
 	_, err = f.Upload(t.Context(), f.input("a.jpg", bytes.NewReader(append(exact, 0))))
@@ -318,7 +319,7 @@ type slowRoom struct {
 	before func()
 }
 
-func (r slowRoom) Develop(ctx context.Context, original []byte, opts wire.Options) (wire.Developed, error) {
+func (r slowRoom) Develop(ctx context.Context, original wire.Original, opts wire.Options) (wire.Developed, error) {
 	d, err := r.Room.Develop(ctx, original, opts)
 	r.before()
 	d.Average = "#000000" // as another version of the darkroom might find

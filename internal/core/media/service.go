@@ -31,9 +31,10 @@ type DevelopJob struct {
 func (DevelopJob) Kind() string { return "media_develop" }
 
 // Room is the darkroom: *pool.Pool. Its errors are a *wire.Unreadable when the
-// photograph is at fault, and anything else when it is not.
+// photograph is at fault, wrap wire.ErrSource when its file could not be read,
+// and are anything else when the darkroom is at fault.
 type Room interface {
-	Develop(ctx context.Context, original []byte, opts wire.Options) (wire.Developed, error)
+	Develop(ctx context.Context, original wire.Original, opts wire.Options) (wire.Developed, error)
 }
 
 // Config says how files are kept. Zero values take the defaults.

@@ -21,6 +21,7 @@ import (
 
 	"proofroom/internal/base/id"
 	"proofroom/internal/base/pg"
+	"proofroom/internal/darkroom/wire"
 )
 
 // Store is where files are kept: a folder, or a bucket of a cloud. Files are
@@ -207,23 +208,15 @@ func (s *Store) sweep(ctx context.Context, before time.Time) (removed int, err e
 	}
 }
 
-// Formats of originals, by their first bytes.
-const (
-	typeJPEG = "image/jpeg"
-	typePNG  = "image/png"
-	sniffed  = 512 // bytes
-)
-
 // sniff tells the type of a picture by its first bytes, or what else they seem
 // to be.
 func sniff(head []byte) (contentType string, picture bool) {
+	format, instead := wire.Sniff(head)
 	switch {
-	case bytes.HasPrefix(head, []byte("\xff\xd8\xff")):
-		return typeJPEG, true
-	case bytes.HasPrefix(head, []byte("\x89PNG\r\n\x1a\n")):
-		return typePNG, true
-	case len(head) >= 12 && string(head[4:8]) == "ftyp" && strings.Contains("heic heix mif1 msf1 hevc", string(head[8:12])):
-		return "image/heic", false
+	case format != "":
+		return "image/" + format, true
+	case instead != "":
+		return instead, false
 	}
 	seems, _, _ := strings.Cut(http.DetectContentType(head), ";")
 	return seems, false

@@ -15,14 +15,15 @@ import (
 	"proofroom/internal/base/pg"
 	"proofroom/internal/base/problem"
 	"proofroom/internal/core/catalog"
+	"proofroom/internal/darkroom/wire"
 )
 
 // Reasons to refuse a file. Nothing is kept of one that is refused.
 var (
 	ErrEmpty = problem.Define(problem.Unprocessable, "photo.empty", "The file is empty",
 		"It has no bytes. Check it on your camera or computer and upload it again.")
-	ErrNoPicture = problem.Define(problem.Unprocessable, "photo.not_a_picture", "Not a JPEG or PNG picture",
-		"Only JPEG and PNG are taken. Export the picture as JPEG and upload that.")
+	ErrNoPicture = problem.Define(problem.Unprocessable, "photo.not_a_picture", "Not a picture of a kind that is taken",
+		"JPEG, PNG, WebP, HEIC and AVIF are taken. Export the picture as JPEG and upload that.")
 	ErrTooLarge = problem.Define(problem.TooLarge, "photo.too_large", "The file is too large",
 		"Export the picture with fewer pixels or less quality and upload that.")
 	ErrCutShort = problem.Define(problem.Invalid, "photo.cut_short", "The file did not arrive whole",
@@ -107,7 +108,7 @@ func (b *Batch) Add(ctx context.Context, name string, r io.Reader) error {
 		return err
 	}
 	in := &source{r: r}
-	head := make([]byte, sniffed)
+	head := make([]byte, wire.SniffLength)
 	n, _ := io.ReadFull(in, head) // a short file is no error, and in keeps real ones
 	head = head[:n]
 	switch {
@@ -118,7 +119,7 @@ func (b *Batch) Add(ctx context.Context, name string, r io.Reader) error {
 	}
 	format, ok := sniff(head)
 	if !ok {
-		return ErrNoPicture.Detailf("Only JPEG and PNG are taken, and this file seems to be %s. Export the picture as JPEG and upload that.", format)
+		return ErrNoPicture.Detailf("JPEG, PNG, WebP, HEIC and AVIF are taken, and this file seems to be %s. Export the picture as JPEG and upload that.", format)
 	}
 	hash, count := sha256.New(), new(counter)
 	limited := io.LimitReader(io.MultiReader(bytes.NewReader(head), in), b.s.cfg.MaxBytes+1)

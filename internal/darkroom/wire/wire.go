@@ -1,13 +1,17 @@
 package wire
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"io"
+	"slices"
 	"time"
 )
 
 // Version is the protocol's version. Parent and child are built from one
 // source and must agree exactly.
-const Version = 1
+const Version = 2
 
 // Bounds of the messages, in bytes unless said otherwise.
 const (
@@ -24,6 +28,12 @@ const (
 const (
 	MaxSide   = 20_000      // pixels a side
 	MaxPixels = 200_000_000 // pixels in all
+	MaxMemory = 2048 << 20  // bytes of data of the child, which the kernel enforces
+	MaxFrames = 1           // pictures that follow one another in time
+
+	// MaxMetadata bounds the bytes of EXIF, XMP, IPTC, colour profile and
+	// texts of one picture, unpacked.
+	MaxMetadata = 8 << 20
 )
 
 // DefaultMark is the watermark of creators who have chosen none.
@@ -31,7 +41,9 @@ const DefaultMark = "PROOFROOM"
 
 // Hello is the child's first message: it has started and can work.
 type Hello struct {
-	Engine string `json:"engine"` // for the log, such as "libvips 8.14.1"
+	Engine  string   `json:"engine"`          // for the log, such as "libvips 8.14.1"
+	Formats []string `json:"formats"`         // the originals that it can open, of Formats
+	Lacks   []string `json:"lacks,omitempty"` // layers of its isolation that the kernel does not offer
 }
 
 // Options says how one photograph is developed. The zero value means the
@@ -60,11 +72,23 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// Request asks for one photograph to be developed.
+// Request asks for one photograph to be developed, as the child reads it.
 type Request struct {
 	ID       uint64 // repeated in the reply
 	Options  Options
 	Original []byte // the file as it was uploaded, at most MaxOriginal
+}
+
+// Original opens a photograph's file, each time from its beginning, and says
+// how many bytes it has. A reader that fails, at the last byte at the latest,
+// keeps the photograph from being developed.
+type Original func(ctx context.Context) (r io.ReadCloser, size int64, err error)
+
+// Bytes is an original that is in memory.
+func Bytes(b []byte) Original {
+	return func(context.Context) (io.ReadCloser, int64, error) {
+		return io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
+	}
 }
 
 // Reply answers one Request: exactly one of Developed and Unreadable is set.
@@ -94,7 +118,12 @@ const (
 	JPEG = "jpeg"
 	PNG  = "png"
 	WebP = "webp"
+	HEIC = "heic" // HEIF with HEVC inside, as telephones take
+	AVIF = "avif" // HEIF with AV1 inside
 )
+
+// Formats lists those that an original may have.
+func Formats() []string { return []string{JPEG, PNG, WebP, HEIC, AVIF} }
 
 // Derivative is one picture made from the original. It carries no metadata.
 type Derivative struct {
@@ -107,7 +136,7 @@ type Derivative struct {
 
 // Metadata is what is known of the original.
 type Metadata struct {
-	Format      string `json:"format"`                 // JPEG or PNG, by content
+	Format      string `json:"format"`                 // of Formats, by content
 	Width       int    `json:"width"`                  // pixels, as displayed: after turning
 	Height      int    `json:"height"`                 // pixels, as displayed: after turning
 	Orientation int    `json:"orientation"`            // EXIF orientation that was applied, 1 to 8
@@ -143,7 +172,7 @@ type Reason string
 // the child did not live to say anything.
 const (
 	Empty       Reason = "empty"              // no bytes
-	Unsupported Reason = "unsupported_format" // not a JPEG or PNG picture
+	Unsupported Reason = "unsupported_format" // none of Formats, or one that cannot be opened here
 	Damaged     Reason = "damaged"            // truncated or corrupt
 	TooLarge    Reason = "too_large"          // too many bytes or pixels, or more memory than allowed
 	Crashed     Reason = "crashed"            // the decoder died of it, twice
@@ -180,7 +209,7 @@ func (d *Developed) check() error {
 		}
 	}
 	m := d.Metadata
-	if m.Format != JPEG && m.Format != PNG {
+	if !slices.Contains(Formats(), m.Format) {
 		return fmt.Errorf("%w: original format %q", ErrMalformed, m.Format)
 	}
 	if m.Width < 1 || m.Height < 1 || m.Width > MaxSide || m.Height > MaxSide || m.Width*m.Height > MaxPixels {

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"runtime"
 	"strings"
@@ -30,15 +31,73 @@ func sampleDeveloped() *Developed {
 	}
 }
 
+func writeRequest(w io.Writer, q Request) error {
+	return WriteRequest(w, q.ID, q.Options, bytes.NewReader(q.Original), int64(len(q.Original)))
+}
+
+// TestAnOriginalThatCannotBeReadIsNotThePipesFault: whoever reads the frame
+// finds it cut, and whoever sent it knows why.
+func TestAnOriginalThatCannotBeReadIsNotThePipesFault(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the disk is gone")
+	for name, c := range map[string]struct {
+		original io.Reader
+		want     error
+	}{
+		"short":  {strings.NewReader("abc"), io.ErrUnexpectedEOF},
+		"broken": {io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(broken)), broken},
+	} {
+		var pipe bytes.Buffer
+		err := WriteRequest(&pipe, 1, Options{}, c.original, 10)
+		require.ErrorIs(t, err, ErrSource, name)
+		require.ErrorIs(t, err, c.want, name)
+		_, err = ReadRequest(&pipe)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF, name)
+	}
+	err := WriteRequest(brokenPipe{}, 1, Options{}, strings.NewReader("abc"), 3)
+	require.NotErrorIs(t, err, ErrSource)
+	require.ErrorIs(t, err, io.ErrClosedPipe)
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestTheFormatIsToldByTheFirstBytes(t *testing.T) {
+	t.Parallel()
+	for head, want := range map[string][2]string{
+		"\xff\xd8\xff\xe0":                                 {JPEG, ""},
+		"\x89PNG\r\n\x1a\n":                                {PNG, ""},
+		"RIFF\x00\x00\x00\x00WEBPVP8 ":                     {WebP, ""},
+		"RIFF\x00\x00\x00\x00WAVEfmt ":                     {"", ""},
+		"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic": {HEIC, ""},
+		"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1avif": {AVIF, ""},
+		"\x00\x00\x00\x14ftypmif1\x00\x00\x00\x00mif1avif": {"", "video"}, // beyond the box
+		"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00mp42isom": {"", "video"},
+		"\x00\x00\x00\x18ftypcrx \x00\x00\x00\x00crx isom": {"", "camera raw"},
+		"GIF89a":                      {"", "GIF"},
+		"II*\x00":                     {"", "TIFF or camera raw"},
+		"%PDF-1.7":                    {"", "PDF"},
+		"PK\x03\x04":                  {"", "ZIP"},
+		"<?xml version='1.0'?>\n<SVG": {"", "SVG"},
+		"<!DOCTYPE html><html>":       {"", "HTML"},
+		"hello":                       {"", ""},
+		"":                            {"", ""},
+	} {
+		format, instead := Sniff([]byte(head))
+		require.Equal(t, want, [2]string{format, instead}, "%q", head)
+	}
+}
+
 func TestEveryMessageComesBackAsItWasSent(t *testing.T) {
 	t.Parallel()
 	var pipe bytes.Buffer
-	hello := Hello{Engine: "libvips 8.14.1"}
+	hello := Hello{Engine: "libvips 8.14.1", Formats: []string{JPEG, AVIF}, Lacks: []string{"Landlock"}}
 	request := Request{ID: 7, Options: Options{Mark: "ANNA", MaxSide: 9000}, Original: bytes.Repeat([]byte("photo"), 700_000)}
 	developed := Reply{ID: 7, Developed: sampleDeveloped()}
 	unreadable := Reply{ID: 8, Unreadable: &Unreadable{Reason: Damaged, Sentence: "The file ends too early."}}
 	require.NoError(t, WriteHello(&pipe, hello))
-	require.NoError(t, WriteRequest(&pipe, request))
+	require.NoError(t, writeRequest(&pipe, request))
 	require.NoError(t, WriteReply(&pipe, developed))
 	require.NoError(t, WriteReply(&pipe, unreadable))
 
@@ -141,7 +200,7 @@ func TestAReplyWithoutSenseIsRefused(t *testing.T) {
 func TestTooLargeIsRefusedBeforeItIsSent(t *testing.T) {
 	t.Parallel()
 	var pipe bytes.Buffer
-	err := WriteRequest(&pipe, Request{Original: make([]byte, MaxOriginal+1)})
+	err := WriteRequest(&pipe, 1, Options{}, strings.NewReader(""), MaxOriginal+1)
 	require.ErrorIs(t, err, ErrTooLarge)
 	d := sampleDeveloped()
 	d.Derivatives[0].Bytes = make([]byte, maxReply)
@@ -162,7 +221,7 @@ func TestOptionsCanOnlyBeLowered(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	var hello, request, reply, verdict bytes.Buffer
 	require.NoError(f, WriteHello(&hello, Hello{Engine: "x"}))
-	require.NoError(f, WriteRequest(&request, Request{ID: 1, Options: Options{Mark: "A"}, Original: []byte("abc")}))
+	require.NoError(f, writeRequest(&request, Request{ID: 1, Options: Options{Mark: "A"}, Original: []byte("abc")}))
 	require.NoError(f, WriteReply(&reply, Reply{ID: 1, Developed: sampleDeveloped()}))
 	require.NoError(f, WriteReply(&verdict, Reply{ID: 1, Unreadable: &Unreadable{Reason: Empty, Sentence: "s"}}))
 	for _, b := range []*bytes.Buffer{&hello, &request, &reply, &verdict} {
@@ -177,7 +236,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		if q, err := ReadRequest(bytes.NewReader(b)); err == nil {
 			var again bytes.Buffer
-			require.NoError(t, WriteRequest(&again, q))
+			require.NoError(t, writeRequest(&again, q))
 			q2, err := ReadRequest(&again)
 			require.NoError(t, err)
 			require.Equal(t, q, q2)

@@ -66,7 +66,7 @@ func registerDownloads(api huma.API, d Deps) {
 		Description: "The original, byte for byte. Range requests and If-None-Match work. " +
 			"Access is checked for each request and while it streams, so that a refund ends it at once.",
 		Responses: map[string]*huma.Response{
-			"200": {Description: "The original.", Content: map[string]*huma.MediaType{"image/jpeg": {}, "image/png": {}}},
+			"200": {Description: "The original.", Content: map[string]*huma.MediaType{"image/jpeg": {}, "image/png": {}, "image/webp": {}, "image/heic": {}, "image/avif": {}}},
 			"206": {Description: "The range that was asked for."},
 		},
 	}, func(ctx context.Context, in *IDPath) (*huma.StreamResponse, error) {

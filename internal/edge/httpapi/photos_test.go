@@ -187,7 +187,7 @@ func TestBadUploadsAreProblemsAndChangeNothing(t *testing.T) {
 	}
 	all := w.do(upload(e.ID, ada, form(named("a.jpg", nil), named("b.jpg", []byte("x"))))).problem(t)
 	require.Equal(t, "files[0]", all.Errors[0].Name)
-	require.Contains(t, all.Errors[1].Detail, "JPEG and PNG")
+	require.Contains(t, all.Errors[1].Detail, "JPEG, PNG, WebP, HEIC and AVIF")
 
 	mixed := w.do(upload(e.ID, ada, form(named("a\u202e\u200f.jpg", another(1)), named("fine.jpg", another(2)))))
 	require.NotContains(t, mixed.body, "\u202e")

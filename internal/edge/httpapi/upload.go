@@ -78,7 +78,7 @@ func registerUploads(api huma.API, d Deps) {
 	register(api, signedIn, huma.Operation{
 		OperationID: "upload-photos", Method: http.MethodPost, Path: "/events/{event}/photos", Tags: []string{"Photographs"},
 		Summary: "Add photographs to an event of mine", DefaultStatus: http.StatusOK, MaxBodyBytes: maxUploadBytes,
-		Description: fmt.Sprintf("JPEG and PNG, up to %d files and 2 GB in all. Each file is taken or refused by itself; if none is taken, the answer is a problem. "+
+		Description: fmt.Sprintf("JPEG, PNG, WebP, HEIC and AVIF, up to %d files and 2 GB in all. Each file is taken or refused by itself; if none is taken, the answer is a problem. "+
 			"Sending a file again adds nothing. A photograph is processing until it was developed.", maxUploadFiles),
 	}, func(ctx context.Context, in *upload) (*uploadOutput, error) {
 		parts, err := in.request.MultipartReader()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"proofroom/internal/darkroom/wire"
 )
@@ -29,7 +32,7 @@ type child struct {
 	out    *os.File // its standard output
 	reader *bufio.Reader
 	stderr *tail
-	engine string
+	hello  wire.Hello
 	uses   int // photographs developed
 	// interrupted means that a cancellation may still reach for the pipes.
 	interrupted bool
@@ -37,6 +40,16 @@ type child struct {
 	killed sync.Once
 	gone   chan struct{} // closed when the process is collected
 }
+
+// hide closes this process's memory and environment to processes of the same
+// user, which its children are: the kernel then lets none of them trace it, or
+// read what /proc tells of it.
+var hide = sync.OnceValue(func() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot hide from the children: %w", err)
+	}
+	return nil
+})
 
 // startChild starts a process and waits for its greeting. With an error it
 // may also return a child, which is then to be ended.
@@ -47,6 +60,9 @@ func startChild(ctx context.Context, binary string) (*child, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot find %q: %w; build it (make build) or set its path", binary, plain(err))
+	}
+	if err := hide(); err != nil {
+		return nil, err
 	}
 	c := &child{stderr: &tail{}, gone: make(chan struct{})}
 	// The child outlives the photograph that it is started for.
@@ -74,19 +90,19 @@ func startChild(ctx context.Context, binary string) (*child, error) {
 		return nil, fmt.Errorf("cannot start %s: %w", path, plain(err))
 	}
 
-	release := c.bound(ctx, startTimeout)
+	release := c.bound(ctx)
+	c.allow(ctx, startTimeout)
 	hello, err := wire.ReadHello(c.reader)
 	release()
 	if err != nil {
 		return c, fmt.Errorf("%s did not greet: %w%s", path, err, c.dying())
 	}
-	c.engine = hello.Engine
+	c.hello = hello
 	return c, nil
 }
 
-// bound limits all reading and writing until release: to a time, and to ctx.
-func (c *child) bound(ctx context.Context, timeout time.Duration) (release func()) {
-	c.deadline(time.Now().Add(timeout))
+// bound ends all reading and writing with ctx, until release.
+func (c *child) bound(ctx context.Context) (release func()) {
 	stop := context.AfterFunc(ctx, func() { c.deadline(time.Unix(1, 0)) })
 	return func() {
 		if !stop() {
@@ -95,28 +111,62 @@ func (c *child) bound(ctx context.Context, timeout time.Duration) (release func(
 	}
 }
 
+// allow gives reading and writing that much time from now on, unless ctx has
+// ended.
+func (c *child) allow(ctx context.Context, timeout time.Duration) {
+	c.deadline(time.Now().Add(timeout))
+	if ctx.Err() != nil { // bound may have been overwritten
+		c.deadline(time.Unix(1, 0))
+	}
+}
+
 func (c *child) deadline(t time.Time) {
 	// Pipes always take a deadline; closed ones need none.
 	_, _ = c.in.SetWriteDeadline(t), c.out.SetReadDeadline(t)
 }
 
-// exchange hands the child one photograph and reads what became of it. Any
-// error is a *failure and means that the child is to be ended.
-func (c *child) exchange(ctx context.Context, q wire.Request, timeout time.Duration) (wire.Reply, error) {
-	release := c.bound(ctx, timeout)
+// job is one photograph for a child.
+type job struct {
+	id       uint64
+	opts     wire.Options
+	original io.Reader
+	size     int64 // bytes
+}
+
+// patient writes to the child and gives it the same time for every piece: a
+// store that is slow to read from is not the photograph's fault.
+type patient struct {
+	c       *child
+	ctx     context.Context //nolint:containedctx // it lives as long as one call
+	timeout time.Duration
+}
+
+func (w patient) Write(p []byte) (int, error) {
+	w.c.allow(w.ctx, w.timeout)
+	return w.c.in.Write(p)
+}
+
+// exchange hands the child one photograph and reads what became of it, for
+// which the child has timeout once it has all of it. Any error means that the
+// child is to be ended; one that it is to blame for is a *failure.
+func (c *child) exchange(ctx context.Context, j job, timeout time.Duration) (wire.Reply, error) {
+	release := c.bound(ctx)
 	defer release()
-	err := wire.WriteRequest(c.in, q)
+	err := wire.WriteRequest(patient{c, ctx, timeout}, j.id, j.opts, j.original, j.size)
 	var reply wire.Reply
 	if err == nil {
+		c.allow(ctx, timeout)
 		reply, err = wire.ReadReply(c.reader)
 	}
-	if err == nil && reply.ID != q.ID {
-		err = fmt.Errorf("answered request %d instead of %d", reply.ID, q.ID)
+	if err == nil && reply.ID != j.id {
+		err = fmt.Errorf("answered request %d instead of %d", reply.ID, j.id)
 	}
 	switch {
 	case err == nil:
 		c.uses++
 		return reply, nil
+	case errors.Is(err, wire.ErrSource):
+		return reply, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return reply, &failure{wire.TooSlow, fmt.Sprintf("no answer within %v", timeout)}
 	}
@@ -207,12 +257,15 @@ type failure struct {
 func (f *failure) Error() string { return f.detail }
 
 // verdict is what the uploader reads.
-func (f *failure) verdict() *wire.Unreadable {
-	sentence := map[wire.Reason]string{
-		wire.Crashed:  "The picture cannot be opened: the program that reads it fails on it. Save it again as JPEG with a photo editor and upload that.",
-		wire.TooSlow:  "The picture takes too long to open. Save it again as JPEG, smaller or without progressive mode, and upload that.",
-		wire.TooLarge: "The picture takes too much memory to open. Upload a smaller version.",
-	}[f.reason]
+func (f *failure) verdict(timeout time.Duration) *wire.Unreadable {
+	sentence := "The picture cannot be opened: the program that reads it fails on it. Save it again as JPEG with a photo editor and upload that."
+	switch f.reason {
+	case wire.TooSlow:
+		sentence = fmt.Sprintf("The picture takes too long to open; at most %.0f seconds are allowed. "+
+			"Save it again as JPEG, smaller or without progressive mode, and upload that.", timeout.Seconds())
+	case wire.TooLarge:
+		sentence = fmt.Sprintf("The picture takes too much memory to open; at most %d MB are allowed. Upload a smaller version.", wire.MaxMemory>>20)
+	}
 	return &wire.Unreadable{Reason: f.reason, Sentence: sentence}
 }
 

@@ -21,7 +21,7 @@ import (
 
 func develop(t *testing.T, p *Pool, original []byte) wire.Developed {
 	t.Helper()
-	developed, err := p.Develop(t.Context(), original, wire.Options{})
+	developed, err := p.Develop(t.Context(), wire.Bytes(original), wire.Options{})
 	require.NoError(t, err)
 	return developed
 }
@@ -340,7 +340,7 @@ func TestACreatorsOwnMark(t *testing.T) {
 	original := photo(t, "imaging", "testdata/branches.jpg")
 	plain := picture(t, develop(t, p, original), wire.Preview)
 	for _, mark := range []string{"Anna Müller", "Фото Иванов", strings.Repeat("W", 200), "日本", "\x00\n<b>", "   "} {
-		d, err := p.Develop(t.Context(), original, wire.Options{Mark: mark})
+		d, err := p.Develop(t.Context(), wire.Bytes(original), wire.Options{Mark: mark})
 		require.NoError(t, err, mark)
 		got := picture(t, d, wire.Preview)
 		switch mark {

@@ -38,14 +38,17 @@ type Config struct {
 
 // Pool keeps the children.
 type Pool struct {
-	cfg     Config
-	places  chan struct{} // one for each child that may exist
-	closing context.Context
-	close   context.CancelFunc
-	ids     atomic.Uint64
+	cfg    Config
+	places chan struct{} // one for each child that may exist
+	// draining ends when no photograph is taken any more, closing when those in
+	// hand are given up too.
+	draining, closing context.Context
+	drain, close      context.CancelFunc
+	ids               atomic.Uint64
 
-	mu   sync.Mutex
-	idle []*child // the last used one last, so that few children serve a light load
+	mu    sync.Mutex
+	idle  []*child   // the last used one last, so that few children serve a light load
+	hello wire.Hello // of the last child that started
 
 	ended sync.WaitGroup // children that are being waited for
 	once  sync.Once      // for Close
@@ -67,6 +70,7 @@ func New(cfg Config) *Pool {
 	}
 	p := &Pool{cfg: cfg, places: make(chan struct{}, cfg.Size)}
 	p.closing, p.close = context.WithCancel(context.Background())
+	p.draining, p.drain = context.WithCancel(p.closing)
 	return p
 }
 
@@ -74,22 +78,23 @@ func New(cfg Config) *Pool {
 // then takes at most twice Config.Timeout, and a little more to start
 // children. The error is a *wire.Unreadable when the photograph is at fault,
 // wraps ErrUnavailable when the darkroom is, and else is that of ctx or
-// ErrClosed. The original is only read.
-func (p *Pool) Develop(ctx context.Context, original []byte, opts wire.Options) (wire.Developed, error) {
-	switch {
-	case len(original) == 0:
-		return wire.Developed{}, &wire.Unreadable{Reason: wire.Empty, Sentence: "The file is empty. Upload it again."}
-	case len(original) > wire.MaxOriginal:
-		return wire.Developed{}, &wire.Unreadable{Reason: wire.TooLarge, Sentence: fmt.Sprintf(
-			"The file has %d MB; at most %d MB are accepted. Upload a smaller version.",
-			len(original)>>20, wire.MaxOriginal>>20)}
-	}
+// ErrClosed, or wraps wire.ErrSource when the original cannot be read. The
+// original is opened once for each try and goes to the child as it is read.
+func (p *Pool) Develop(ctx context.Context, original wire.Original, opts wire.Options) (wire.Developed, error) {
 	ctx, release, err := p.enter(ctx)
 	if err != nil {
 		return wire.Developed{}, err
 	}
 	defer release()
-	return p.develop(ctx, wire.Request{ID: p.ids.Add(1), Options: opts.WithDefaults(), Original: original})
+	return p.develop(ctx, original, opts.WithDefaults())
+}
+
+// Lacks names the layers of the children's isolation that this machine's
+// kernel does not offer, as far as a child has started; empty when it has all.
+func (p *Pool) Lacks() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hello.Lacks
 }
 
 // Probe reports whether the darkroom works: nil when a child is alive or all
@@ -111,6 +116,25 @@ func (p *Pool) Probe(ctx context.Context) error {
 	return p.check(ctx)
 }
 
+// Drain lets photographs in hand be finished and takes no more, then closes.
+// When ctx ends before they are done it gives them back: their Develop answers
+// ErrClosed, as it does at once for those that come later or wait for a child.
+func (p *Pool) Drain(ctx context.Context) {
+	p.drain()
+	held := 0
+	for range cap(p.places) {
+		select {
+		case p.places <- struct{}{}:
+			held++
+		case <-ctx.Done():
+		}
+	}
+	for range held {
+		<-p.places
+	}
+	p.Close()
+}
+
 // Close ends all children, also those at work, and waits until they are gone.
 // Closing again does nothing.
 func (p *Pool) Close() {
@@ -130,14 +154,14 @@ func (p *Pool) Close() {
 // enter waits for a place. The context that it returns also ends with the
 // pool.
 func (p *Pool) enter(ctx context.Context) (context.Context, func(), error) {
-	if p.closing.Err() != nil {
+	if p.draining.Err() != nil {
 		return nil, nil, ErrClosed
 	}
 	select {
 	case p.places <- struct{}{}:
 	case <-ctx.Done():
 		return nil, nil, context.Cause(ctx)
-	case <-p.closing.Done():
+	case <-p.draining.Done():
 		return nil, nil, ErrClosed
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -150,21 +174,15 @@ func (p *Pool) enter(ctx context.Context) (context.Context, func(), error) {
 }
 
 // develop tries twice, then finds out who is at fault.
-func (p *Pool) develop(ctx context.Context, q wire.Request) (wire.Developed, error) {
+func (p *Pool) develop(ctx context.Context, original wire.Original, opts wire.Options) (wire.Developed, error) {
 	var last *failure
 	for try := 1; try <= 2; try++ {
-		var c *child
-		if try == 1 {
-			c = p.take()
-		}
-		if c == nil {
-			var err error
-			if c, err = p.start(ctx); err != nil {
-				return wire.Developed{}, err
-			}
-		}
-		reply, err := c.exchange(ctx, q, p.cfg.Timeout)
+		c, reply, err := p.try(ctx, original, opts, try == 1)
 		switch {
+		case c == nil && err == nil: // refused before a child saw it
+			return wire.Developed{}, reply.Unreadable
+		case c == nil:
+			return wire.Developed{}, err
 		case err == nil && reply.Developed != nil:
 			p.put(c)
 			return *reply.Developed, nil
@@ -182,12 +200,43 @@ func (p *Pool) develop(ctx context.Context, q wire.Request) (wire.Developed, err
 			return wire.Developed{}, err
 		}
 		p.cfg.Log.WarnContext(ctx, "a darkroom child failed on a photograph", "try", try,
-			"reason", string(last.reason), "detail", last.detail, "bytes", len(q.Original), "pid", c.pid())
+			"reason", string(last.reason), "detail", last.detail, "pid", c.pid())
 	}
 	if err := p.check(ctx); err != nil {
 		return wire.Developed{}, err
 	}
-	return wire.Developed{}, last.verdict()
+	return wire.Developed{}, last.verdict(p.cfg.Timeout)
+}
+
+// try gives a photograph to a child, an idle one if that may be. Without a
+// child it has an error, or a verdict that needed none.
+func (p *Pool) try(ctx context.Context, original wire.Original, opts wire.Options, idle bool) (c *child, _ wire.Reply, _ error) {
+	file, size, err := original(ctx)
+	if err != nil {
+		return nil, wire.Reply{}, fmt.Errorf("%w: %w", wire.ErrSource, err)
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	var bad *wire.Unreadable
+	switch {
+	case size == 0:
+		bad = &wire.Unreadable{Reason: wire.Empty, Sentence: "The file is empty. Upload it again."}
+	case size > wire.MaxOriginal:
+		bad = &wire.Unreadable{Reason: wire.TooLarge, Sentence: fmt.Sprintf(
+			"The file has %d MB; at most %d MB are accepted. Upload a smaller version.", size>>20, wire.MaxOriginal>>20)}
+	}
+	if bad != nil {
+		return nil, wire.Reply{Unreadable: bad}, nil
+	}
+	if idle {
+		c = p.take()
+	}
+	if c == nil {
+		if c, err = p.start(ctx); err != nil {
+			return nil, wire.Reply{}, err
+		}
+	}
+	reply, err := c.exchange(ctx, job{p.ids.Add(1), opts, file, size}, p.cfg.Timeout)
+	return c, reply, err
 }
 
 // check develops a picture known to be good on a fresh child.
@@ -196,7 +245,9 @@ func (p *Pool) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reply, err := c.exchange(ctx, wire.Request{ID: p.ids.Add(1), Options: wire.Options{}.WithDefaults(), Original: checkPicture()}, p.cfg.Timeout)
+	picture := checkPicture()
+	good := job{p.ids.Add(1), wire.Options{}.WithDefaults(), bytes.NewReader(picture), int64(len(picture))}
+	reply, err := c.exchange(ctx, good, p.cfg.Timeout)
 	if err == nil && reply.Developed != nil {
 		p.put(c)
 		return nil
@@ -253,7 +304,15 @@ func (p *Pool) start(ctx context.Context) (*child, error) {
 		}
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	p.cfg.Log.DebugContext(ctx, "started a darkroom child", "pid", c.pid(), "engine", c.engine)
+	p.mu.Lock()
+	first := p.hello.Engine == ""
+	p.hello = c.hello
+	p.mu.Unlock()
+	if first && len(c.hello.Lacks) > 0 {
+		p.cfg.Log.WarnContext(ctx, "this kernel does not offer all that keeps strangers' pictures from the server; the rest is in place",
+			"missing", c.hello.Lacks)
+	}
+	p.cfg.Log.DebugContext(ctx, "started a darkroom child", "pid", c.pid(), "engine", c.hello.Engine, "formats", c.hello.Formats)
 	return c, nil
 }
 

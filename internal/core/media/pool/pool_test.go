@@ -48,7 +48,7 @@ func TestAChildKilledMidPhotographIsReplacedAndThePhotographServed(t *testing.T)
 	done := make(chan outcome, 1)
 	original := photo(t, "imaging", "prism/test-images/pizza-rgb8-srgb.jpg")
 	go func() {
-		developed, err := p.Develop(t.Context(), original, wire.Options{})
+		developed, err := p.Develop(t.Context(), wire.Bytes(original), wire.Options{})
 		done <- outcome{developed, err}
 	}()
 	eventually(t, "the child has the photograph", func() bool { return isBusy(p) })
@@ -69,14 +69,14 @@ func TestAChildThatDiedIdleIsReplacedBeforeItGetsAPhotograph(t *testing.T) {
 	// The photograph kills one child, so were the dead one its first try, it
 	// would be blamed.
 	order := "die once:" + filepath.Join(t.TempDir(), "once")
-	_, err := p.Develop(t.Context(), []byte(order), wire.Options{})
+	_, err := p.Develop(t.Context(), wire.Bytes([]byte(order)), wire.Options{})
 	require.NoError(t, err)
 }
 
 func TestWhatFailsOnceIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, Config{Binary: stubBinary})
-	_, err := p.Develop(t.Context(), []byte("die once:"+filepath.Join(t.TempDir(), "once")), wire.Options{})
+	_, err := p.Develop(t.Context(), wire.Bytes([]byte("die once:"+filepath.Join(t.TempDir(), "once"))), wire.Options{})
 	require.NoError(t, err)
 }
 
@@ -92,14 +92,14 @@ func TestAPhotographThatKeepsFailingIsBlamedWithItsReason(t *testing.T) {
 		t.Run(order, func(t *testing.T) {
 			t.Parallel()
 			p := newPool(t, Config{Binary: stubBinary, Timeout: time.Second})
-			_, err := p.Develop(t.Context(), []byte(order), wire.Options{})
+			_, err := p.Develop(t.Context(), wire.Bytes([]byte(order)), wire.Options{})
 			var bad *wire.Unreadable
 			require.ErrorAs(t, err, &bad)
 			require.Equal(t, reason, bad.Reason)
 			require.NotEmpty(t, bad.Sentence)
 			require.NotErrorIs(t, err, ErrUnavailable)
 			// And the next photograph is served as if nothing had been.
-			_, err = p.Develop(t.Context(), []byte("good"), wire.Options{})
+			_, err = p.Develop(t.Context(), wire.Bytes([]byte("good")), wire.Options{})
 			require.NoError(t, err)
 		})
 	}
@@ -108,7 +108,7 @@ func TestAPhotographThatKeepsFailingIsBlamedWithItsReason(t *testing.T) {
 func TestAFailingDarkroomIsNotBlamedOnThePhotograph(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, Config{Binary: stub(t, "broken")})
-	_, err := p.Develop(t.Context(), []byte("good"), wire.Options{})
+	_, err := p.Develop(t.Context(), wire.Bytes([]byte("good")), wire.Options{})
 	require.ErrorIs(t, err, ErrUnavailable)
 	require.ErrorContains(t, err, "dying as told", "the child's last words are in the error")
 	require.ErrorIs(t, p.Probe(t.Context()), ErrUnavailable)
@@ -118,7 +118,7 @@ func TestAMissingDarkroomIsUnavailableUntilItIsInstalled(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "darkroom")
 	p := newPool(t, Config{Binary: binary})
-	_, err := p.Develop(t.Context(), []byte("good"), wire.Options{})
+	_, err := p.Develop(t.Context(), wire.Bytes([]byte("good")), wire.Options{})
 	require.ErrorIs(t, err, ErrUnavailable)
 	require.ErrorContains(t, err, binary)
 	require.ErrorIs(t, p.Probe(t.Context()), ErrUnavailable)
@@ -131,7 +131,7 @@ func TestAMissingDarkroomIsUnavailableUntilItIsInstalled(t *testing.T) {
 	require.NoError(t, os.Remove(binary))
 	require.NoError(t, os.Link(stubBinary, binary))
 	require.NoError(t, p.Probe(t.Context()))
-	_, err = p.Develop(t.Context(), []byte("good"), wire.Options{})
+	_, err = p.Develop(t.Context(), wire.Bytes([]byte("good")), wire.Options{})
 	require.NoError(t, err)
 }
 
@@ -139,7 +139,7 @@ func TestTheWholeProcessGroupIsKilled(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, Config{Binary: stubBinary, Timeout: 2 * time.Second})
 	note := filepath.Join(t.TempDir(), "pid")
-	_, err := p.Develop(t.Context(), []byte("family:"+note), wire.Options{})
+	_, err := p.Develop(t.Context(), wire.Bytes([]byte("family:"+note)), wire.Options{})
 	var bad *wire.Unreadable
 	require.ErrorAs(t, err, &bad)
 	require.Equal(t, wire.TooSlow, bad.Reason)
@@ -154,7 +154,7 @@ func TestAProcessThatLeftTheGroupAndKeepsThePipesHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, Config{Binary: stubBinary, Timeout: 2 * time.Second})
 	note := filepath.Join(t.TempDir(), "pid")
-	_, err := p.Develop(t.Context(), []byte("runaway:"+note), wire.Options{})
+	_, err := p.Develop(t.Context(), wire.Bytes([]byte("runaway:"+note)), wire.Options{})
 	for _, relative := range readPIDs(t, note) {
 		require.NoError(t, syscall.Kill(relative, syscall.SIGKILL))
 	}
@@ -182,14 +182,14 @@ func TestCancellingEndsTheChildAndFreesThePlace(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := p.Develop(ctx, []byte("hang"), wire.Options{})
+		_, err := p.Develop(ctx, wire.Bytes([]byte("hang")), wire.Options{})
 		done <- err
 	}()
 	eventually(t, "the child has the photograph", func() bool { return isBusy(p) })
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
 	eventually(t, "the child is dead", func() bool { return !running(pid) })
-	_, err := p.Develop(t.Context(), []byte("good"), wire.Options{})
+	_, err := p.Develop(t.Context(), wire.Bytes([]byte("good")), wire.Options{})
 	require.NoError(t, err)
 }
 
@@ -199,13 +199,13 @@ func TestCancellingAWaitForAPlace(t *testing.T) {
 	occupied, leave := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := p.Develop(occupied, []byte("hang"), wire.Options{})
+		_, err := p.Develop(occupied, wire.Bytes([]byte("hang")), wire.Options{})
 		done <- err
 	}()
 	eventually(t, "the place is taken", func() bool { return isBusy(p) })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := p.Develop(ctx, []byte("good"), wire.Options{})
+	_, err := p.Develop(ctx, wire.Bytes([]byte("good")), wire.Options{})
 	require.ErrorIs(t, err, context.Canceled)
 	require.NoError(t, p.Probe(ctx), "busy is not broken")
 	leave()
@@ -217,7 +217,7 @@ func TestASilentBinaryCanBeCancelled(t *testing.T) {
 	p := newPool(t, Config{Binary: stub(t, "silent")})
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	_, err := p.Develop(ctx, []byte("good"), wire.Options{})
+	_, err := p.Develop(ctx, wire.Bytes([]byte("good")), wire.Options{})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
@@ -229,7 +229,7 @@ func TestCloseEndsIdleAndWorkingChildren(t *testing.T) {
 	done := make(chan error, 2)
 	for range 2 {
 		go func() {
-			_, err := p.Develop(t.Context(), []byte("hang"), wire.Options{})
+			_, err := p.Develop(t.Context(), wire.Bytes([]byte("hang")), wire.Options{})
 			done <- err
 		}()
 	}
@@ -238,7 +238,7 @@ func TestCloseEndsIdleAndWorkingChildren(t *testing.T) {
 	require.ErrorIs(t, <-done, ErrClosed)
 	require.ErrorIs(t, <-done, ErrClosed)
 	require.False(t, running(idle))
-	_, err := p.Develop(t.Context(), []byte("good"), wire.Options{})
+	_, err := p.Develop(t.Context(), wire.Bytes([]byte("good")), wire.Options{})
 	require.ErrorIs(t, err, ErrClosed)
 }
 
@@ -247,7 +247,7 @@ func TestAChildIsReplacedAfterItsShareAndAfterEveryError(t *testing.T) {
 	p := newPool(t, Config{MaxUses: 2})
 	good := checkPicture()
 	develop := func() int {
-		_, err := p.Develop(t.Context(), good, wire.Options{})
+		_, err := p.Develop(t.Context(), wire.Bytes(good), wire.Options{})
 		require.NoError(t, err)
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -264,7 +264,7 @@ func TestAChildIsReplacedAfterItsShareAndAfterEveryError(t *testing.T) {
 	require.NotZero(t, second)
 	require.NotEqual(t, first, second)
 
-	_, err := p.Develop(t.Context(), good[:len(good)/2], wire.Options{})
+	_, err := p.Develop(t.Context(), wire.Bytes(good[:len(good)/2]), wire.Options{})
 	require.Error(t, err)
 	eventually(t, "the second child is dead", func() bool { return !running(second) })
 	require.NotEqual(t, second, develop())
@@ -277,7 +277,7 @@ func TestManyPhotographsShareFewChildren(t *testing.T) {
 	var all sync.WaitGroup
 	for range 12 {
 		all.Go(func() {
-			developed, err := p.Develop(t.Context(), original, wire.Options{})
+			developed, err := p.Develop(t.Context(), wire.Bytes(original), wire.Options{})
 			if err != nil || developed.Metadata.Width != 600 {
 				t.Errorf("developed %+v, %v", developed.Metadata, err)
 			}
@@ -368,10 +368,10 @@ func TestWhatIsTooLargeOrEmptyNeedsNoChild(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, Config{Binary: "/nonexistent"})
 	var bad *wire.Unreadable
-	_, err := p.Develop(t.Context(), nil, wire.Options{})
+	_, err := p.Develop(t.Context(), wire.Bytes(nil), wire.Options{})
 	require.ErrorAs(t, err, &bad)
 	require.Equal(t, wire.Empty, bad.Reason)
-	_, err = p.Develop(t.Context(), make([]byte, wire.MaxOriginal+1), wire.Options{})
+	_, err = p.Develop(t.Context(), wire.Bytes(make([]byte, wire.MaxOriginal+1)), wire.Options{})
 	require.ErrorAs(t, err, &bad)
 	require.Equal(t, wire.TooLarge, bad.Reason)
 }

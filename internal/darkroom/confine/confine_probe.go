@@ -1,0 +1,6 @@
+//go:build confineprobe
+
+package confine
+
+// #cgo CFLAGS: -DCONFINE_PROBE
+import "C"
