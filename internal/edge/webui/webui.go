@@ -220,11 +220,11 @@ func form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	return r.PostForm, nil
 }
 
-// localPath keeps a place to go on within this site; anything else becomes the
-// library.
+// localPath keeps a place to go on within this site, in the form in which a
+// browser asks for it; anything else becomes the library.
 func localPath(s string) string {
 	u, err := url.Parse(s)
-	if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.ContainsRune(s, '\\') {
+	if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.ContainsAny(s, `\ `) {
 		return "/library"
 	}
 	return s
