@@ -20,6 +20,7 @@ import (
 type benchCmd struct {
 	Fulfil   benchFulfilCmd   `cmd:"" help:"Webhooks to fulfilled orders: how many a second, against one statement of SQL an order."`
 	Checkout benchCheckoutCmd `cmd:"" help:"Selections to orders with a page to pay them on: how many a second, against a bare loop of the same SQL and the same call."`
+	Ingest   benchIngestCmd   `cmd:"" help:"Uploads to photographs that are ready: how many a second and core, against vipsthumbnail."`
 
 	Generator benchGeneratorCmd `cmd:"" hidden:""`
 	StandIn   benchStandInCmd   `cmd:"" hidden:""`
