@@ -17,10 +17,15 @@
 // # Invariants
 //
 //   - A child gets an empty environment, a process group of its own and the
-//     three standard descriptors.
+//     three standard descriptors. The server hides its memory and environment
+//     from all processes of its user before it starts one.
+//   - A photograph goes to the child as it is read, a small buffer at a time:
+//     the server never holds one.
 //   - A child that does not answer in time is killed with its whole group.
 //   - A child is replaced after Config.MaxUses photographs, and after any
 //     that it opened and could not develop.
+//   - A photograph whose file cannot be read, or is slow to read, is not
+//     blamed, and neither is the darkroom.
 //   - A photograph is blamed for a crash or for being slow only after it
 //     failed twice, the second time on a fresh child, and a fresh child then
 //     developed a picture known to be good.

@@ -99,9 +99,12 @@ func (p *Pool) Lacks() []string {
 
 // Probe reports whether the darkroom works: nil when a child is alive or all
 // are busy, else a child is started and develops a tiny picture. The error
-// wraps ErrUnavailable and says what to do.
+// wraps ErrUnavailable and says what to do, or is ErrClosed.
 func (p *Pool) Probe(ctx context.Context) error {
-	if len(p.places) == cap(p.places) {
+	switch {
+	case p.draining.Err() != nil:
+		return ErrClosed
+	case len(p.places) == cap(p.places):
 		return nil
 	}
 	ctx, release, err := p.enter(ctx)
@@ -127,6 +130,7 @@ func (p *Pool) Drain(ctx context.Context) {
 		case p.places <- struct{}{}:
 			held++
 		case <-ctx.Done():
+		case <-p.closing.Done(): // Close waits for the places held here
 		}
 	}
 	for range held {
@@ -164,6 +168,10 @@ func (p *Pool) enter(ctx context.Context) (context.Context, func(), error) {
 	case <-p.draining.Done():
 		return nil, nil, ErrClosed
 	}
+	if p.draining.Err() != nil { // meanwhile
+		<-p.places
+		return nil, nil, ErrClosed
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(p.closing, func() { cancel(ErrClosed) })
 	return ctx, func() {
@@ -181,6 +189,8 @@ func (p *Pool) develop(ctx context.Context, original wire.Original, opts wire.Op
 		switch {
 		case c == nil && err == nil: // refused before a child saw it
 			return wire.Developed{}, reply.Unreadable
+		case c == nil && ctx.Err() != nil:
+			return wire.Developed{}, context.Cause(ctx)
 		case c == nil:
 			return wire.Developed{}, err
 		case err == nil && reply.Developed != nil:

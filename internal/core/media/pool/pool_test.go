@@ -333,7 +333,9 @@ func TestTheChildHasNothingToTake(t *testing.T) {
 	for _, task := range tasks {
 		status, err := os.ReadFile(task)
 		require.NoError(t, err)
-		require.Contains(t, string(status), "NoNewPrivs:\t1\n", task)
+		for _, line := range []string{"NoNewPrivs:\t1\n", "Seccomp:\t2\n", "CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n"} {
+			require.Contains(t, string(status), line, task)
+		}
 	}
 
 	limits, err := os.ReadFile(proc + "limits")

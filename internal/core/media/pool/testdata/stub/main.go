@@ -42,6 +42,11 @@ func obey(order, argument string, request *wire.Request) {
 	switch order {
 	case "hang":
 		wait()
+	case "until":
+		// Opening a named pipe waits for whoever opens its other end.
+		f, err := os.Open(argument)
+		check(err)
+		check(f.Close())
 	case "die":
 		fmt.Fprintln(os.Stderr, "stub: dying as told")
 		os.Exit(3)
