@@ -51,8 +51,9 @@ func IsTransient(err error) bool {
 // to, so that nothing is known of it.
 func IsUnreachable(err error) bool {
 	var connect *pgconn.ConnectError
-	var netErr net.Error
-	return errors.Is(err, ErrCommitUnknown) || errors.As(err, &connect) || errors.As(err, &netErr) ||
+	// Not net.Error: every errno is one, also that of a disk that is full.
+	var network *net.OpError
+	return errors.Is(err, ErrCommitUnknown) || errors.As(err, &connect) || errors.As(err, &network) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) ||
 		pgconn.SafeToRetry(err) || pgconn.Timeout(err) ||
 		(err != nil && (strings.Contains(err.Error(), "unexpected EOF") || strings.Contains(err.Error(), "conn closed")))

@@ -17,6 +17,7 @@ import (
 	_ "proofroom/internal/base/ratelimit" // these define the guards that cut sets name
 	_ "proofroom/internal/core/account"
 	_ "proofroom/internal/core/idempotency"
+	_ "proofroom/internal/core/media"
 	_ "proofroom/internal/core/outbox"
 	_ "proofroom/internal/core/payment/flutterwave"
 	_ "proofroom/internal/core/payment/paypal"
@@ -26,6 +27,7 @@ import (
 	_ "proofroom/internal/flow/checkout"
 	_ "proofroom/internal/flow/inbox"
 	_ "proofroom/internal/flow/notify"
+	_ "proofroom/internal/flow/people"
 	_ "proofroom/internal/flow/refund"
 	_ "proofroom/internal/flow/settle"
 )

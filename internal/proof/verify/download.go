@@ -15,14 +15,14 @@ import (
 )
 
 // original is the file that all photographs of a world share as their original.
-const original = "original"
+const original = "shared/original"
 
 // Originals gives every photograph an original of so many bytes.
 func (w *World) Originals(ctx context.Context, size int) error {
 	content := make([]byte, size)
 	noise := rand.NewChaCha8([32]byte{})
 	_, _ = noise.Read(content)
-	if err := os.MkdirAll(w.files(), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(filepath.Join(w.files(), original)), 0o700); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(w.files(), original), content, 0o600); err != nil {

@@ -62,7 +62,8 @@ func (w *World) Start(ctx context.Context, name string, faults ...string) (*Inst
 	return w.Launch(ctx, Launch{Name: name, Faults: faults})
 }
 
-// Launch starts another instance.
+// Launch starts another instance. One that ended while it started is returned with
+// the error.
 func (w *World) Launch(ctx context.Context, as Launch) (*Instance, error) {
 	name := as.Name
 	database, paypal := w.url, w.twinURL
@@ -128,7 +129,7 @@ func (w *World) Launch(ctx context.Context, as Launch) (*Instance, error) {
 		i.URL, i.Admin = "http://"+at.Listen, "http://"+at.Admin
 		return i, nil
 	case <-i.exited:
-		return nil, fmt.Errorf("instance %s ended while it started: %s\n%s", name, i.state, i.lastWords())
+		return i, fmt.Errorf("instance %s ended while it started: %s\n%s", name, i.state, i.lastWords())
 	case <-timer.C:
 		i.Kill()
 		return nil, fmt.Errorf("instance %s did not serve within %s\n%s", name, startPatience, i.lastWords())

@@ -212,6 +212,9 @@ func (w *World) Check(ok bool, format string, args ...any) bool {
 	return ok
 }
 
+// Darkroom reports whether instances can develop photographs.
+func (w *World) Darkroom() bool { return w.darkroom != "" }
+
 // Note keeps what was measured, for the report.
 func (w *World) Note(format string, args ...any) {
 	w.mu.Lock()

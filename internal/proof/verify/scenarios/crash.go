@@ -122,31 +122,47 @@ func crashed(ctx context.Context, t *traffic, crash func() error) (r recovery, e
 	if err != nil {
 		return r, err
 	}
-	back := time.Now()
-	r.down = back.Sub(at)
+	r.down = time.Since(at)
 	w.Count(recoveries, 1)
-	passed := time.Duration(0) // let pass beyond what went by
+	r.sale, r.empty, err = recovered(ctx, t)
+	return r, err
+}
+
+// recovered measures from now how long it takes until somebody's order is paid, and
+// until nothing is left of what the inbox holds.
+func recovered(ctx context.Context, t *traffic) (sale, empty time.Duration, err error) {
+	w := t.w
+	from, err := stubborn(ctx, w, func() (at time.Time, err error) {
+		return at, w.DB.QueryRow(ctx, `SELECT app_now()`).Scan(&at)
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	begun, passed := time.Now(), time.Duration(0) // let pass beyond what went by
 	err = w.Until(ctx, "somebody buys, and what came before is applied", func() (bool, error) {
 		type found struct{ sold, open, leased int }
 		f, err := stubborn(ctx, w, func() (f found, err error) {
 			err = w.DB.QueryRow(ctx, `SELECT (SELECT count(*) FROM orders WHERE paid_at > $1),
 				count(*), count(*) FILTER (WHERE state = 'fetching')
-				FROM inbox WHERE received_at <= $1 AND state NOT IN ('done', 'ignored', 'dead')`, back).Scan(&f.sold, &f.open, &f.leased)
+				FROM inbox WHERE received_at <= $1 AND state NOT IN ('done', 'ignored', 'dead')`, from).Scan(&f.sold, &f.open, &f.leased)
 			return f, err
 		})
-		if f.sold > 0 && r.sale == 0 {
-			r.sale = time.Since(back)
+		if err != nil {
+			return false, err
 		}
-		if err == nil && f.open == 0 && r.empty == 0 {
-			r.empty = time.Since(back) + passed
+		if f.sold > 0 && sale == 0 {
+			sale = time.Since(begun)
 		}
-		if err == nil && f.open > 0 && f.open == f.leased && passed == 0 && time.Since(back) > 3*time.Second {
-			// Asked about when the database went away: nobody else may ask before the
-			// lease is over, and nothing is learned by sitting it out.
+		if f.open == 0 && empty == 0 {
+			empty = time.Since(begun) + passed
+		}
+		if f.open > 0 && f.open == f.leased && sale > 0 && passed == 0 {
+			// Asked about when it happened: nobody else may ask before the lease is
+			// over, and nothing is learned by sitting it out.
 			passed = fetchLease
 			err = w.Advance(ctx, passed)
 		}
-		return r.sale > 0 && r.empty > 0, err
+		return sale > 0 && empty > 0, err
 	})
-	return r, err
+	return sale, empty, err
 }

@@ -292,7 +292,7 @@ func (t *traffic) refund(ctx context.Context, mine *rand.Rand, orderID uuid.UUID
 func (t *traffic) upload(ctx context.Context, picture []byte) {
 	mine := rand.New(rand.NewPCG(uint64(len(picture)), 1))
 	a, ok := t.ask(ctx, mine, "an upload", status(http.StatusOK), func(i *verify.Instance) verify.Answer { return t.w.Upload(ctx, i, picture) })
-	if !ok {
+	if !t.w.Check(ok || ctx.Err() != nil, "an upload was not taken (last: %s)", a) || !ok {
 		return
 	}
 	t.mu.Lock()
