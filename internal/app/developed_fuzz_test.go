@@ -22,7 +22,7 @@ import (
 // taken is a darkroom that somebody has taken over: it answers what they like.
 type taken struct{ reply wire.Reply }
 
-func (d *taken) Develop(context.Context, []byte, wire.Options) (wire.Developed, error) {
+func (d *taken) Develop(context.Context, wire.Original, wire.Options) (wire.Developed, error) {
 	if d.reply.Unreadable != nil {
 		return wire.Developed{}, d.reply.Unreadable
 	}
