@@ -163,7 +163,7 @@ type copier struct {
 func (c copier) run() error {
 	if c.manifest.Method == Base {
 		for _, name := range c.manifest.Folders {
-			if !filepath.IsLocal(name) {
+			if !ofDatabase(name) {
 				return damaged(c.dir, "it names the folder "+name)
 			}
 			if err := os.MkdirAll(c.target(name), 0o700); err != nil {
@@ -172,6 +172,12 @@ func (c copier) run() error {
 		}
 	}
 	return walk(c.ctx, c.dir, c.manifest, c.file)
+}
+
+// ofDatabase reports whether a name is one of the copied cluster, as it was
+// written down: without ways around, which would lead out of it.
+func ofDatabase(name string) bool {
+	return filepath.IsLocal(name) && filepath.Clean(name) == name && (name == databaseDir || strings.HasPrefix(name, databaseDir+"/"))
 }
 
 // target is where a file of the database goes: the cluster in its data folder.
@@ -185,6 +191,9 @@ func (c copier) file(name, path string, want [sha256.Size]byte) error {
 	}
 	if c.manifest.Method == Dump {
 		return check(name, path, want)
+	}
+	if !ofDatabase(name) {
+		return errBad{name + " is no file of a backup"}
 	}
 	to := c.target(name)
 	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

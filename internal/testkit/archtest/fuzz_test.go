@@ -14,6 +14,7 @@ import (
 // with the fuzz target that tries it. Who adds one adds its target here.
 var outside = map[string]map[string]string{
 	"internal/app":                      {"reachedAt": "FuzzPublicURL", "complete": "FuzzSettings", "routes": "FuzzRequests"},
+	"internal/app/backup":               {"Read": "FuzzManifest", "walk": "FuzzManifest"},
 	"internal/app/importdir":            {"list": "FuzzFolder"},
 	"internal/base/money":               {"Parse": "FuzzParse", "Format": "FuzzFormat"},
 	"internal/base/obs":                 {"Client": "FuzzClient", "ParseProxies": "FuzzParseProxies", "saneRequestID": "FuzzRequestID"},
