@@ -85,8 +85,8 @@ func (d *developer) develop(original []byte, opts wire.Options) (*wire.Developed
 }
 
 // shrink is how often the decoder itself halves the picture, as a factor: as
-// often as at least half as many pixels again as wanted remain. That saves more
-// than half of the time, and nothing that a derivative would show. It leaves
+// often as at least a quarter more pixels a side remain than are wanted. That
+// saves half of the time, and nothing that a derivative would show. It leaves
 // narrow pictures alone, which the decoder would shrink to nothing. Only some
 // formats can be decoded smaller.
 func (h header) shrink(side int) int {
@@ -94,7 +94,7 @@ func (h header) shrink(side int) int {
 		return 1
 	}
 	shrink := 8
-	for shrink > 1 && (2*max(h.width, h.height) < 3*shrink*side || min(h.width, h.height) < 8*shrink) {
+	for shrink > 1 && (4*max(h.width, h.height) < 5*shrink*side || min(h.width, h.height) < 8*shrink) {
 		shrink /= 2
 	}
 	return shrink
