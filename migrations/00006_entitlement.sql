@@ -48,7 +48,7 @@ BEGIN
       SELECT FROM order_lines l JOIN orders o ON o.id = l.order_id
       WHERE l.id = n.line_id AND l.order_id = n.order_id AND l.kind = n.kind
         AND l.event_id = n.event_id AND l.photo_id IS NOT DISTINCT FROM n.photo_id
-        AND o.buyer_id = n.buyer_id)
+        AND o.buyer_id = n.buyer_id OFFSET 0)
   ) THEN
     RAISE EXCEPTION 'a grant names no order line of its buyer' USING ERRCODE = 'PR003';
   END IF;

@@ -59,6 +59,7 @@ CREATE TABLE wallets (
   available  bigint NOT NULL DEFAULT 0 CONSTRAINT wallet_available CHECK (available >= 0),
   held       bigint NOT NULL DEFAULT 0 CONSTRAINT wallet_held CHECK (held >= 0),
   debt       bigint NOT NULL DEFAULT 0 CONSTRAINT wallet_debt CHECK (debt >= 0),
+  made_in    xid8 NOT NULL DEFAULT pg_current_xact_id(), -- as with accounts
   PRIMARY KEY (creator_id, currency)
 ) WITH (fillfactor = 20);
 
@@ -79,8 +80,8 @@ BEGIN
   END IF;
   IF EXISTS (
     SELECT FROM fresh f
-    WHERE NOT EXISTS (SELECT FROM ledger_accounts a WHERE a.id = f.account_id AND a.currency = f.currency)
-       OR NOT EXISTS (SELECT FROM ledger_entries e WHERE e.id = f.entry_id AND e.currency = f.currency)
+    WHERE NOT EXISTS (SELECT FROM ledger_accounts a WHERE a.id = f.account_id AND a.currency = f.currency OFFSET 0)
+       OR NOT EXISTS (SELECT FROM ledger_entries e WHERE e.id = f.entry_id AND e.currency = f.currency OFFSET 0)
   ) THEN
     RAISE EXCEPTION 'a posting names no entry or no account of its currency' USING ERRCODE = 'PR006';
   END IF;
@@ -89,7 +90,7 @@ END $$;
 CREATE FUNCTION ledger_entries_check() RETURNS trigger LANGUAGE plpgsql
   SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
-  IF EXISTS (SELECT FROM fresh f WHERE NOT EXISTS (SELECT FROM ledger_postings p WHERE p.entry_id = f.id)) THEN
+  IF EXISTS (SELECT FROM fresh f WHERE NOT EXISTS (SELECT FROM ledger_postings p WHERE p.entry_id = f.id OFFSET 0)) THEN
     RAISE EXCEPTION 'a ledger entry came without postings' USING ERRCODE = 'PR007';
   END IF;
   RETURN NULL;

@@ -57,6 +57,8 @@ type Config struct {
 
 	CommissionBps int `name:"commission-bps" env:"PROOFROOM_COMMISSION_BPS" default:"1500" placeholder:"N" help:"The platform's share of each sale of new events, in hundredths of a percent (${default})."`
 
+	StoreFirst bool `name:"store-first" env:"PROOFROOM_STORE_FIRST" help:"Only store webhooks before they are answered, and fulfil orders right after. Without it, an order that is plainly paid is fulfilled in the transaction that stores the webhook, which is faster."`
+
 	PollWaits []time.Duration `name:"poll-waits" env:"PROOFROOM_POLL_WAITS" default:"1m,2m,5m,15m,1h" help:"When a provider is asked about an order that waits for money, counted from one look to the next; the last one repeats."`
 	GiveUp    time.Duration   `name:"give-up" env:"PROOFROOM_GIVE_UP" default:"72h" help:"When the page of an order that nobody paid is closed."`
 

@@ -53,6 +53,7 @@ type Server struct {
 
 	db       *database
 	pool     *pgxpool.Pool
+	keyed    *pgxpool.Pool // for what providers say: the hot path
 	registry *prometheus.Registry
 
 	Accounts  *account.Service
@@ -113,6 +114,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.pool, err = pg.Open(ctx, pg.PoolConfig{URL: s.db.url, Role: pg.AppRole, Name: "proofroom serve"}); err != nil {
 		return err
 	}
+	if s.keyed, err = pg.Open(ctx, pg.PoolConfig{URL: s.db.url, Role: pg.AppRole, Name: "proofroom inbox", Keyed: true}); err != nil {
+		return err
+	}
 	if err := pg.CheckSchema(ctx, s.pool); err != nil {
 		return err
 	}
@@ -159,9 +163,13 @@ func (s *Server) build(ctx context.Context) error {
 		return err
 	}
 	s.Settler = settle.New(ledger.New(), messages, lazy)
-	s.Drainer = inbox.NewDrainer(s.pool, s.log, map[string]payment.Applier{payment.ApplierOrder: s.Settler})
-	s.fetcher = inbox.NewFetcher(s.pool, s.log, s.providers, s.Drainer.Wake)
-	s.receiver = inbox.NewReceiver(s.pool, s.log, func() { s.Drainer.Wake(); s.fetcher.Wake() })
+	s.Drainer = inbox.NewDrainer(s.keyed, s.log, map[string]payment.Applier{payment.ApplierOrder: s.Settler})
+	s.fetcher = inbox.NewFetcher(s.keyed, s.log, s.providers, s.Drainer.Wake)
+	fulfills := map[string]payment.Fulfiller{payment.ApplierOrder: s.Settler}
+	if s.cfg.StoreFirst {
+		fulfills = nil
+	}
+	s.receiver = inbox.NewReceiver(s.keyed, s.log, fulfills, func() { s.Drainer.Wake(); s.fetcher.Wake() })
 	s.refusals = httpapi.NewRefusals(s.log, func(ctx context.Context, r payment.Refusal) error {
 		return payment.Inbox{}.Refused(ctx, s.pool, r)
 	})
@@ -262,6 +270,11 @@ func (s *Server) Run(ctx context.Context) error {
 	if ferr := s.refusals.Flush(dctx); ferr != nil {
 		s.log.Warn("refused webhooks were not counted", "error", ferr)
 	}
+	// Developing ends with the photographs in hand; what takes too long goes back
+	// to the queue while that can still be reached.
+	rctx, giveBack := context.WithTimeout(dctx, drainTime*3/4)
+	defer giveBack()
+	wg.Go(func() { s.darkroom.Drain(rctx) })
 	err = errors.Join(err, s.jobs.Stop(dctx))
 	stopLoops()
 	wg.Wait()
@@ -275,8 +288,10 @@ func (s *Server) Close() {
 	if s.darkroom != nil {
 		s.darkroom.Close()
 	}
-	if s.pool != nil {
-		s.pool.Close()
+	for _, p := range []*pgxpool.Pool{s.keyed, s.pool} {
+		if p != nil {
+			p.Close()
+		}
 	}
 	if s.files != nil {
 		_ = s.files.Close()

@@ -30,6 +30,10 @@ type Store struct {
 
 // LockAccessTx takes the access locks, sorted, each once; exclusive wins.
 func (s Store) LockAccessTx(ctx context.Context, tx pgx.Tx, locks []Access) error {
+	return pg.Pipeline(ctx, tx, s.lockSteps(locks)...)
+}
+
+func (s Store) lockSteps(locks []Access) []pg.Step {
 	if len(locks) == 0 || s.unlocked || !accessLock.On() {
 		return nil
 	}
@@ -46,10 +50,12 @@ func (s Store) LockAccessTx(ctx context.Context, tx pgx.Tx, locks []Access) erro
 	for _, k := range p.Keys {
 		p.Exclusives = append(p.Exclusives, exclusive[k])
 	}
-	if err := s.q.LockAccess(ctx, tx, p); err != nil {
-		return fmt.Errorf("lock access: %w", err)
-	}
-	return nil
+	return []pg.Step{func(ctx context.Context, q pg.DBTX) error {
+		if err := s.q.LockAccess(ctx, q, p); err != nil {
+			return fmt.Errorf("lock access: %w", err)
+		}
+		return nil
+	}}
 }
 
 // accessKey is the second key of the advisory lock. Two pairs that share one
@@ -67,8 +73,9 @@ const maxRounds = 10
 // GrantTx grants lines and returns where each stands, in the same order. The
 // caller holds the row locks of the lines' orders. A line that stands already is
 // left as it is; if it stands as something else, a *GrantError names it, and the
-// caller undoes the transaction.
-func (s Store) GrantTx(ctx context.Context, tx pgx.Tx, grants []Grant) ([]Granted, error) {
+// caller undoes the transaction. The statements of ahead go first, in the round
+// trip in which GrantTx locks and reads.
+func (s Store) GrantTx(ctx context.Context, tx pgx.Tx, grants []Grant, ahead ...pg.Step) ([]Granted, error) {
 	locks := make([]Access, len(grants))
 	for i := range grants {
 		g := &grants[i]
@@ -77,9 +84,7 @@ func (s Store) GrantTx(ctx context.Context, tx pgx.Tx, grants []Grant) ([]Grante
 		}
 		locks[i] = Access{BuyerID: g.BuyerID, EventID: g.EventID, Exclusive: g.Kind == KindEvent}
 	}
-	if err := s.LockAccessTx(ctx, tx, locks); err != nil {
-		return nil, err
-	}
+	ahead = append(ahead, s.lockSteps(locks)...)
 	out := make([]Granted, len(grants))
 	open := make([]int, len(grants)) // places in grants that are not settled yet
 	for i := range grants {
@@ -91,10 +96,11 @@ func (s Store) GrantTx(ctx context.Context, tx pgx.Tx, grants []Grant) ([]Grante
 		}
 		// What was not inserted in the last round is read here, in the statement
 		// after, and compared.
-		stands, err := s.stands(ctx, tx, grants, open)
-		if err != nil {
+		var stands *picture
+		if err := pg.Pipeline(ctx, tx, append(ahead, s.looking(&stands, grants, open))...); err != nil {
 			return nil, err
 		}
+		ahead = nil
 		fresh, later, err := settle(grants, open, stands, out)
 		if err != nil {
 			return nil, err
@@ -126,18 +132,21 @@ func newPicture(rows []db.StandingRow) *picture {
 	return p
 }
 
-func (s Store) stands(ctx context.Context, tx pgx.Tx, grants []Grant, open []int) (*picture, error) {
+func (s Store) looking(to **picture, grants []Grant, open []int) pg.Step {
 	var p db.StandingParams
 	for _, i := range open {
 		g := &grants[i]
 		p.LineIds, p.BuyerIds = append(p.LineIds, g.LineID), append(p.BuyerIds, g.BuyerID)
 		p.EventIds, p.PhotoIds = append(p.EventIds, g.EventID), append(p.PhotoIds, g.photo())
 	}
-	rows, err := s.q.Standing(ctx, tx, p)
-	if err != nil {
-		return nil, fmt.Errorf("read grants: %w", err)
+	return func(ctx context.Context, q pg.DBTX) error {
+		rows, err := s.q.Standing(ctx, q, p)
+		if err != nil {
+			return fmt.Errorf("read grants: %w", err)
+		}
+		*to = newPicture(rows)
+		return nil
 	}
-	return newPicture(rows), nil
 }
 
 // row is a grant about to be inserted.

@@ -6,22 +6,26 @@ FROM (SELECT unnest(@keys::int[]) AS key, unnest(@exclusives::boolean[]) AS excl
 
 -- What stands of lines, and what is live of things: uq_entitlement_line,
 -- uq_entitlement_event, uq_entitlement_photo. A photograph given as the zero
--- uuid asks only for the whole event.
+-- uuid asks only for the whole event. OFFSET 0 makes each a lookup by key, also
+-- for a planner that last saw the table empty.
 -- name: Standing :many
 WITH u AS (
   SELECT unnest(@line_ids::uuid[]) AS line_id, unnest(@buyer_ids::uuid[]) AS buyer_id,
          unnest(@event_ids::uuid[]) AS event_id, unnest(@photo_ids::uuid[]) AS photo_id
 )
 SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
-FROM u JOIN entitlements e ON e.line_id = u.line_id
+FROM u CROSS JOIN LATERAL (SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
+  FROM entitlements e WHERE e.line_id = u.line_id OFFSET 0) e
 UNION
 SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
-FROM u JOIN entitlements e ON e.event_id = u.event_id AND e.buyer_id = u.buyer_id
-  AND e.photo_id IS NULL AND e.revoked_at IS NULL AND e.shadowed_by IS NULL
+FROM (SELECT DISTINCT u.event_id, u.buyer_id FROM u) u CROSS JOIN LATERAL (SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
+  FROM entitlements e WHERE e.event_id = u.event_id AND e.buyer_id = u.buyer_id
+  AND e.photo_id IS NULL AND e.revoked_at IS NULL AND e.shadowed_by IS NULL OFFSET 0) e
 UNION
 SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
-FROM u JOIN entitlements e ON e.photo_id = u.photo_id AND e.buyer_id = u.buyer_id
-  AND e.photo_id IS NOT NULL AND e.revoked_at IS NULL AND e.shadowed_by IS NULL;
+FROM u CROSS JOIN LATERAL (SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
+  FROM entitlements e WHERE e.photo_id = u.photo_id AND e.buyer_id = u.buyer_id
+  AND e.photo_id IS NOT NULL AND e.revoked_at IS NULL AND e.shadowed_by IS NULL OFFSET 0) e;
 
 -- Sorted by the keys that it can wait on: (photo, buyer), (event, buyer), line.
 -- name: AddGrants :many

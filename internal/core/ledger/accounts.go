@@ -10,30 +10,30 @@ import (
 	"proofroom/internal/core/ledger/internal/db"
 )
 
-// accounts remembers ids of accounts that were seen committed. An id that the
-// own transaction made is not one of them: it may be rolled back.
-type accounts struct {
-	mu  sync.RWMutex
-	ids map[Account]int64
+// memory keeps what was seen committed and never changes. What the own
+// transaction made is not of that: it may be rolled back.
+type memory[K comparable, V any] struct {
+	mu   sync.RWMutex
+	kept map[K]V
 }
 
-// maxAccounts bounds the memory to a few megabytes.
-const maxAccounts = 20_000
+// maxKept bounds a memory to a few megabytes.
+const maxKept = 20_000
 
-func (a *accounts) get(to Account) (int64, bool) {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	n, ok := a.ids[to]
-	return n, ok
+func (m *memory[K, V]) get(k K) (V, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v, ok := m.kept[k]
+	return v, ok
 }
 
-func (a *accounts) put(to Account, n int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.ids == nil || len(a.ids) >= maxAccounts {
-		a.ids = map[Account]int64{}
+func (m *memory[K, V]) put(k K, v V) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.kept == nil || len(m.kept) >= maxKept {
+		m.kept = map[K]V{}
 	}
-	a.ids[to] = n
+	m.kept[k] = v
 }
 
 // accountIDs finds the accounts of all postings, and makes the missing ones.

@@ -36,8 +36,10 @@ WHERE NOT EXISTS (SELECT FROM wallets w WHERE w.creator_id = u.creator_id AND w.
 ORDER BY u.creator_id, u.currency
 ON CONFLICT DO NOTHING;
 
+-- settled says that another transaction made the row, so that it is surely there.
 -- name: LockWallets :many
-SELECT w.creator_id, w.currency, w.pending, w.available, w.held, w.debt
+SELECT w.creator_id, w.currency, w.pending, w.available, w.held, w.debt,
+       (w.made_in IS DISTINCT FROM pg_current_xact_id_if_assigned())::boolean AS settled
 FROM wallets w JOIN (SELECT unnest(@creator_ids::uuid[]) AS creator_id, unnest(@currencies::text[]) AS currency) u
   ON w.creator_id = u.creator_id AND w.currency = u.currency
 ORDER BY w.creator_id, w.currency
@@ -45,7 +47,8 @@ FOR NO KEY UPDATE OF w;
 
 -- What LockWallets reads, without its lock: only a proof asks for that.
 -- name: PeekWallets :many
-SELECT w.creator_id, w.currency, w.pending, w.available, w.held, w.debt
+SELECT w.creator_id, w.currency, w.pending, w.available, w.held, w.debt,
+       (w.made_in IS DISTINCT FROM pg_current_xact_id_if_assigned())::boolean AS settled
 FROM wallets w JOIN (SELECT unnest(@creator_ids::uuid[]) AS creator_id, unnest(@currencies::text[]) AS currency) u
   ON w.creator_id = u.creator_id AND w.currency = u.currency
 ORDER BY w.creator_id, w.currency;
@@ -88,7 +91,7 @@ WITH fresh AS (
   SELECT u.entry_id, u.seq, u.account_id, u.currency, u.amount
   FROM (SELECT unnest(@entry_ids::uuid[]) AS entry_id, unnest(@seqs::smallint[]) AS seq, unnest(@account_ids::bigint[]) AS account_id,
                unnest(@posting_currencies::text[]) AS currency, unnest(@amounts::bigint[]) AS amount) u
-  JOIN fresh ON fresh.id = u.entry_id
+  WHERE (u.entry_id IN (SELECT id FROM fresh)) IS TRUE -- hashed, where a join would compare each with each
   ORDER BY u.entry_id, u.seq
 )
 SELECT id FROM fresh;

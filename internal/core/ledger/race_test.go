@@ -102,21 +102,21 @@ func TestAccountsAreRememberedOnceCommitted(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, inner.Commit(t.Context()))
-	require.Empty(t, w.store.accounts.ids)
+	require.Empty(t, w.store.accounts.kept)
 	require.NoError(t, tx.Rollback(t.Context()))
 
 	w.mustPost(t, o.sale())
-	require.Empty(t, w.store.accounts.ids)
+	require.Empty(t, w.store.accounts.kept)
 	w.mustPost(t, o.refund("1", 1_00))
-	require.Len(t, w.store.accounts.ids, 3)
+	require.Len(t, w.store.accounts.kept, 3)
 	w.mustPost(t, o.refund("2", 1_00))
 	require.Empty(t, broken(t, w.pool))
 
 	w.store.accounts.put(Account{Kind: "full"}, 1)
-	for i := range maxAccounts {
+	for i := range maxKept {
 		w.store.accounts.put(Account{Kind: "x", CreatorID: uuid.UUID{byte(i), byte(i >> 8), byte(i >> 16)}}, int64(i))
 	}
-	require.LessOrEqual(t, len(w.store.accounts.ids), maxAccounts)
+	require.LessOrEqual(t, len(w.store.accounts.kept), maxKept)
 	w.mustPost(t, o.refund("3", 1_00))
 	require.Empty(t, broken(t, w.pool))
 }

@@ -18,10 +18,11 @@ var walletLock = guard.Define("ledger.wallet_lock", guard.Lock,
 	"two refunds of one creator spend the same available money, and a debt goes missing")
 
 // Store writes and reads the ledger. It has no pool. One serves a process; it
-// remembers the ids of accounts, which never change.
+// remembers the ids of accounts, which never change, and which wallets there are.
 type Store struct {
 	q        db.Queries
-	accounts accounts
+	accounts memory[Account, int64]
+	purses   memory[purse, struct{}]
 	unlocked bool // a proof took the wallets' lock away
 }
 
@@ -71,29 +72,40 @@ func (s *Store) PostTx(ctx context.Context, tx pgx.Tx, entries []Entry) ([]Poste
 	return out, s.moveWallets(ctx, tx, fresh, inserted)
 }
 
+// lockWallets makes the wallets of the entries' creators that are not known to be
+// there, then locks and reads all of them.
 func (s *Store) lockWallets(ctx context.Context, tx pgx.Tx, entries []Entry) (map[purse]*Balance, error) {
 	wallets := map[purse]*Balance{}
-	var p db.AddWalletsParams
+	known := true
+	var p db.LockWalletsParams
 	for i := range entries {
 		e := &entries[i]
 		w := purse{e.CreatorID, e.Currency}
 		if e.ofCreator() && wallets[w] == nil {
 			wallets[w] = &Balance{}
 			p.CreatorIds, p.Currencies = append(p.CreatorIds, w.creator), append(p.Currencies, w.currency)
+			_, has := s.purses.get(w)
+			known = known && has
 		}
 	}
 	if len(wallets) == 0 {
 		return wallets, nil
 	}
-	if err := s.q.AddWallets(ctx, tx, p); err != nil {
-		return nil, fmt.Errorf("make wallets: %w", err)
+	if !known {
+		if err := s.q.AddWallets(ctx, tx, db.AddWalletsParams(p)); err != nil {
+			return nil, fmt.Errorf("make wallets: %w", err)
+		}
 	}
-	var rows []db.Wallet
+	var rows []db.LockWalletsRow
 	var err error
 	if s.unlocked {
-		rows, err = s.q.PeekWallets(ctx, tx, db.PeekWalletsParams(p))
+		var seen []db.PeekWalletsRow
+		seen, err = s.q.PeekWallets(ctx, tx, db.PeekWalletsParams(p))
+		for _, r := range seen {
+			rows = append(rows, db.LockWalletsRow(r))
+		}
 	} else {
-		rows, err = s.q.LockWallets(ctx, tx, db.LockWalletsParams(p))
+		rows, err = s.q.LockWallets(ctx, tx, p)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock wallets: %w", err)
@@ -102,7 +114,11 @@ func (s *Store) lockWallets(ctx context.Context, tx pgx.Tx, entries []Entry) (ma
 		return nil, fmt.Errorf("lock wallets: found %d of %d", len(rows), len(wallets))
 	}
 	for _, r := range rows {
-		*wallets[purse{r.CreatorID, r.Currency}] = Balance{Pending: r.Pending, Available: r.Available, Held: r.Held, Debt: r.Debt}
+		w := purse{r.CreatorID, r.Currency}
+		*wallets[w] = Balance{Pending: r.Pending, Available: r.Available, Held: r.Held, Debt: r.Debt}
+		if r.Settled {
+			s.purses.put(w, struct{}{})
+		}
 	}
 	return wallets, nil
 }

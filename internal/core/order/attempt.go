@@ -69,18 +69,21 @@ func (f *Facts) lingering() bool {
 // settled before is looked at.
 const pendingEvery = time.Hour
 
-// watchPending has settled orders watched again to which money is on its way now.
-func (s Store) watchPending(ctx context.Context, tx pgx.Tx, changes []Change) error {
+// pendingSteps have settled orders watched again to which money is on its way now.
+func (s Store) pendingSteps(changes []Change) []pg.Step {
+	var steps []pg.Step
 	for _, c := range changes {
 		for key := range c.Delta.NewPayments {
 			if p := c.Facts.Payment(key); p.Status == payment.PaymentPending && !c.Derived.State.Open() {
-				if err := s.WatchTx(ctx, tx, c.Facts.Order.ID, pendingEvery); err != nil {
-					return err
-				}
+				steps = append(steps, s.watchStep(c.Facts.Order.ID, pendingEvery))
 			}
 		}
 	}
-	return nil
+	return steps
+}
+
+func (s Store) watchStep(orderID uuid.UUID, after time.Duration) pg.Step {
+	return func(ctx context.Context, q pg.DBTX) error { return s.watch(ctx, q, orderID, after) }
 }
 
 // PageLife is how long a hosted page is asked to live, and is taken to live where

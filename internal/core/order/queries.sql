@@ -5,16 +5,11 @@ SELECT id, event_id, creator_id, buyer_account, buyer_guest, buyer_id, email, cu
        state, review, refunded, version, created_at, paid_at
 FROM orders WHERE id = ANY(@ids::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
--- What LockOrders reads, without its lock: only a proof asks for that.
+-- What LockOrders reads, without its lock: for showing.
 -- name: PeekOrders :many
 SELECT id, event_id, creator_id, buyer_account, buyer_guest, buyer_id, email, currency, gross, commission, cart,
        state, review, refunded, version, created_at, paid_at
 FROM orders WHERE id = ANY(@ids::uuid[]) ORDER BY id;
-
--- name: GetOrder :one
-SELECT id, event_id, creator_id, buyer_account, buyer_guest, buyer_id, email, currency, gross, commission, cart,
-       state, review, refunded, version, created_at, paid_at
-FROM orders WHERE id = @id;
 
 -- Index orders_buyer.
 -- name: OrdersOfBuyer :many
@@ -63,9 +58,9 @@ SELECT id, order_id FROM attempts WHERE id = ANY(@ids::uuid[]);
 -- Whose order a payment is. uq_payment.
 -- name: OrdersOfPayments :many
 SELECT p.provider, p.account, p.payment_id, p.order_id
-FROM payments p
-WHERE (p.provider, p.account, p.payment_id) IN
-      (SELECT unnest(@providers::text[]), unnest(@accounts::text[]), unnest(@payment_ids::text[]));
+FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@payment_ids::text[]) AS payment_id) u
+CROSS JOIN LATERAL (SELECT p.provider, p.account, p.payment_id, p.order_id FROM payments p
+  WHERE p.provider = u.provider AND p.account = u.account AND p.payment_id = u.payment_id OFFSET 0) p;
 
 -- name: UpdateAttempts :execrows
 UPDATE attempts a SET provider_ref = nullif(u.ref, ''), status = u.status, changed_at = app_now()
@@ -73,7 +68,7 @@ FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@refs::text[]) AS ref, unnest(@s
 WHERE a.id = u.id;
 
 -- uq_payment: one payment belongs to one order, whatever order it names.
--- name: InsertPayments :many
+-- name: InsertPayments :execrows
 INSERT INTO payments (provider, account, payment_id, order_id, attempt_id, status, amount, currency, fee, inbox_id)
 SELECT u.provider, u.account, u.payment_id, u.order_id, u.attempt_id, u.status, u.amount, u.currency, u.fee, u.inbox_id
 FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account, unnest(@payment_ids::text[]) AS payment_id,
@@ -81,8 +76,7 @@ FROM (SELECT unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) A
              unnest(@amounts::bigint[]) AS amount, unnest(@currencies::text[]) AS currency, unnest(@fees::bigint[]) AS fee,
              unnest(@inbox_ids::uuid[]) AS inbox_id) u
 ORDER BY u.provider, u.account, u.payment_id
-ON CONFLICT DO NOTHING
-RETURNING provider, account, payment_id;
+ON CONFLICT DO NOTHING;
 
 -- name: UpdatePayments :execrows
 UPDATE payments p SET status = u.status, amount = u.amount, currency = u.currency, fee = u.fee, inbox_id = u.inbox_id, changed_at = app_now()

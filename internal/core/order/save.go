@@ -3,7 +3,7 @@ package order
 import (
 	"context"
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -12,33 +12,132 @@ import (
 	"proofroom/internal/core/order/internal/db"
 )
 
-func (s Store) disputes(ctx context.Context, q pg.DBTX, ids []uuid.UUID, of map[uuid.UUID]*Facts) error {
-	disputes, err := s.q.DisputesOf(ctx, q, ids)
-	if err != nil {
-		return fmt.Errorf("read disputes: %w", err)
+// Change is what one transaction learned about one locked order.
+type Change struct {
+	Facts   *Facts
+	Delta   *Delta
+	Derived Derived
+	Cause   Cause
+}
+
+// SaveFactsTx runs FactSteps.
+func (s Store) SaveFactsTx(ctx context.Context, tx pgx.Tx, changes []Change) error {
+	return pg.Pipeline(ctx, tx, s.FactSteps(changes)...)
+}
+
+// SaveStatesTx runs StateSteps.
+func (s Store) SaveStatesTx(ctx context.Context, tx pgx.Tx, changes []Change) error {
+	return pg.Pipeline(ctx, tx, s.StateSteps(changes)...)
+}
+
+// FactSteps write what was learned, set-wise: attempts, payments, answered
+// requests, refunds, disputes. The orders are locked by LockTx. They fail with
+// ErrElsewhere when a new row's key stands already.
+func (s Store) FactSteps(changes []Change) []pg.Step {
+	return slices.Concat(s.attemptSteps(changes), s.paymentSteps(changes), s.refundSteps(changes), s.disputeSteps(changes))
+}
+
+// StateSteps write decisions, then states with their history, and release what
+// settled orders had reserved. The changes are derived.
+func (s Store) StateSteps(changes []Change) []pg.Step {
+	return slices.Concat(s.decisionSteps(changes), s.stateSteps(changes))
+}
+
+// writing is a step that must change as many rows as it is given.
+func writing[P any](what string, want int, write func(context.Context, db.DBTX, P) (int64, error), p P) []pg.Step {
+	if want == 0 {
+		return nil
 	}
-	for _, r := range disputes {
-		f := of[r.OrderID]
-		f.Disputes = append(f.Disputes, Dispute{
-			Provider: r.Provider, Account: r.Account, ID: r.DisputeID, OrderID: r.OrderID, PaymentID: r.PaymentID,
-			Status: r.Status, Outcome: r.Outcome, Amount: r.Amount, Currency: r.Currency, Seq: r.Seq, InboxID: r.InboxID,
-		})
-	}
-	movements, err := s.q.MovementsOf(ctx, q, ids)
-	if err != nil {
-		return fmt.Errorf("read disputed money: %w", err)
-	}
-	for _, r := range movements {
-		f := of[r.OrderID]
-		f.Movements = append(f.Movements, Movement{
-			Provider: r.Provider, Account: r.Account, DisputeID: r.DisputeID, ID: r.MovementID, OrderID: r.OrderID, PaymentID: r.PaymentID,
-			Status: r.Status, Amount: r.Amount, Currency: r.Currency, InboxID: r.InboxID,
-		})
+	return []pg.Step{func(ctx context.Context, q pg.DBTX) error {
+		n, err := write(ctx, q, p)
+		if err != nil {
+			return fmt.Errorf("write %s: %w", what, err)
+		}
+		return wrote(what, n, want)
+	}}
+}
+
+func wrote(what string, got int64, want int) error {
+	if got != int64(want) {
+		return fmt.Errorf("%w: %d of %d %s", ErrElsewhere, got, want, what)
 	}
 	return nil
 }
 
-func (s Store) saveDisputes(ctx context.Context, tx pgx.Tx, changes []Change) error {
+func (s Store) attemptSteps(changes []Change) []pg.Step {
+	var p db.UpdateAttemptsParams
+	for _, c := range changes {
+		for _, a := range c.Facts.Attempts {
+			if c.Delta.Attempts[a.ID] {
+				p.Ids, p.Refs, p.Statuses = append(p.Ids, a.ID), append(p.Refs, a.Ref), append(p.Statuses, a.Status)
+			}
+		}
+	}
+	return writing("attempts", len(p.Ids), s.q.UpdateAttempts, p)
+}
+
+func (s Store) paymentSteps(changes []Change) []pg.Step {
+	var ins db.InsertPaymentsParams
+	var upd db.UpdatePaymentsParams
+	for _, c := range changes {
+		for i := range c.Facts.Payments {
+			p := &c.Facts.Payments[i]
+			switch {
+			case c.Delta.NewPayments[p.Key]:
+				ins.Providers, ins.Accounts, ins.PaymentIds = append(ins.Providers, p.Key.Provider), append(ins.Accounts, p.Key.Account), append(ins.PaymentIds, p.Key.ID)
+				ins.OrderIds, ins.AttemptIds = append(ins.OrderIds, p.OrderID), append(ins.AttemptIds, p.AttemptID)
+				ins.Statuses, ins.Amounts, ins.Currencies = append(ins.Statuses, p.Status), append(ins.Amounts, p.Amount), append(ins.Currencies, p.Currency)
+				ins.Fees, ins.InboxIds = append(ins.Fees, p.Fee), append(ins.InboxIds, p.InboxID)
+			case c.Delta.Payments[p.Key]:
+				upd.Providers, upd.Accounts, upd.PaymentIds = append(upd.Providers, p.Key.Provider), append(upd.Accounts, p.Key.Account), append(upd.PaymentIds, p.Key.ID)
+				upd.Statuses, upd.Amounts, upd.Currencies = append(upd.Statuses, p.Status), append(upd.Amounts, p.Amount), append(upd.Currencies, p.Currency)
+				upd.Fees, upd.InboxIds = append(upd.Fees, p.Fee), append(upd.InboxIds, p.InboxID)
+			}
+		}
+	}
+	return slices.Concat(
+		writing("payments", len(ins.PaymentIds), s.q.InsertPayments, ins),
+		writing("payments", len(upd.PaymentIds), s.q.UpdatePayments, upd),
+	)
+}
+
+func (s Store) refundSteps(changes []Change) []pg.Step {
+	var ins db.InsertRefundsParams
+	var upd db.UpdateRefundsParams
+	var req db.UpdateRequestsParams
+	watch := map[PaymentKey]uuid.UUID{}
+	for _, c := range changes {
+		for i := range c.Facts.Refunds {
+			r := &c.Facts.Refunds[i]
+			if c.Delta.NewRefunds[r.Key()] && r.Pending() {
+				watch[r.Payment()] = r.OrderID
+			}
+			switch {
+			case c.Delta.NewRefunds[r.Key()]:
+				ins.Providers, ins.Accounts, ins.RefundIds = append(ins.Providers, r.Provider), append(ins.Accounts, r.Account), append(ins.RefundIds, r.ID)
+				ins.OrderIds, ins.PaymentIds, ins.RequestIds = append(ins.OrderIds, r.OrderID), append(ins.PaymentIds, r.PaymentID), append(ins.RequestIds, orNil(r.RequestID))
+				ins.Statuses, ins.Amounts, ins.Currencies = append(ins.Statuses, r.Status), append(ins.Amounts, r.Amount), append(ins.Currencies, r.Currency)
+				ins.InboxIds = append(ins.InboxIds, r.InboxID)
+			case c.Delta.Refunds[r.Key()]:
+				upd.Providers, upd.Accounts, upd.RefundIds = append(upd.Providers, r.Provider), append(upd.Accounts, r.Account), append(upd.RefundIds, r.ID)
+				upd.RequestIds, upd.Statuses, upd.InboxIds = append(upd.RequestIds, orNil(r.RequestID)), append(upd.Statuses, r.Status), append(upd.InboxIds, r.InboxID)
+			}
+		}
+		for _, q := range c.Facts.Requests {
+			if c.Delta.Requests[q.ID] {
+				req.Ids, req.States, req.Notes = append(req.Ids, q.ID), append(req.States, q.State), append(req.Notes, q.Note)
+			}
+		}
+	}
+	return slices.Concat(
+		s.watchSteps(watch),
+		writing("refund requests", len(req.Ids), s.q.UpdateRequests, req),
+		writing("refunds", len(ins.RefundIds), s.q.InsertRefunds, ins),
+		writing("refunds", len(upd.RefundIds), s.q.UpdateRefunds, upd),
+	)
+}
+
+func (s Store) disputeSteps(changes []Change) []pg.Step {
 	var ins db.InsertDisputesParams
 	var upd db.UpdateDisputesParams
 	var mov db.InsertMovementsParams
@@ -71,129 +170,95 @@ func (s Store) saveDisputes(ctx context.Context, tx pgx.Tx, changes []Change) er
 			mov.Currencies, mov.InboxIds = append(mov.Currencies, m.Currency), append(mov.InboxIds, m.InboxID)
 		}
 	}
-	if len(ins.DisputeIds) > 0 {
-		n, err := s.q.InsertDisputes(ctx, tx, ins)
-		if err != nil {
-			return fmt.Errorf("write disputes: %w", err)
-		}
-		if err := wrote("disputes", n, len(ins.DisputeIds)); err != nil {
-			return err
-		}
-	}
-	if len(upd.DisputeIds) > 0 {
-		n, err := s.q.UpdateDisputes(ctx, tx, upd)
-		if err != nil {
-			return fmt.Errorf("write disputes: %w", err)
-		}
-		if err := wrote("disputes", n, len(upd.DisputeIds)); err != nil {
-			return err
+	return slices.Concat(
+		writing("disputes", len(ins.DisputeIds), s.q.InsertDisputes, ins),
+		writing("disputes", len(upd.DisputeIds), s.q.UpdateDisputes, upd),
+		writing("movements of disputed money", len(mov.MovementIds), s.q.InsertMovements, mov),
+	)
+}
+
+func (s Store) decisionSteps(changes []Change) []pg.Step {
+	var p db.InsertDecisionsParams
+	for _, c := range changes {
+		for subject, d := range c.Delta.Decisions {
+			p.OrderIds, p.Subjects = append(p.OrderIds, c.Facts.Order.ID), append(p.Subjects, subject)
+			p.Values = append(p.Values, d.Value)
+			p.CauseKinds, p.CauseIds = append(p.CauseKinds, d.Cause.Kind), append(p.CauseIds, d.Cause.ID)
 		}
 	}
-	if len(mov.MovementIds) == 0 {
-		return nil
-	}
-	n, err := s.q.InsertMovements(ctx, tx, mov)
-	if err != nil {
-		return fmt.Errorf("write disputed money: %w", err)
-	}
-	return wrote("movements of disputed money", n, len(mov.MovementIds))
+	return writing("decisions", len(p.OrderIds), s.q.InsertDecisions, p)
 }
 
-// SendTx notes that the provider is about to be asked for the money of a
-// request. first is false when that was noted before, ago so long: the call may
-// have been made then.
-func (s Store) SendTx(ctx context.Context, tx pgx.Tx, requestID uuid.UUID) (first bool, ago time.Duration, err error) {
-	n, err := s.q.SendRequest(ctx, tx, requestID)
-	if err != nil {
-		return false, 0, fmt.Errorf("note that a refund is asked for: %w", err)
+func (s Store) stateSteps(changes []Change) []pg.Step {
+	var p db.UpdateStatesParams
+	var h db.InsertHistoryParams
+	var settled, unwatched, reopened []uuid.UUID
+	for _, c := range changes {
+		o, d := &c.Facts.Order, &c.Derived
+		review := d.Words()
+		// An order may be disputed or in review before the payment that buys it is
+		// known, and stay so.
+		bought := d.Kept != nil && o.PaidAt == nil
+		if o.State == d.State && o.Review == review && o.Refunded == d.Refunded && !bought {
+			continue
+		}
+		if o.State != d.State {
+			o.Version++
+			h.OrderIds, h.Seqs, h.States = append(h.OrderIds, o.ID), append(h.Seqs, o.Version), append(h.States, string(d.State))
+			h.CauseKinds, h.CauseIds = append(h.CauseKinds, c.Cause.Kind), append(h.CauseIds, c.Cause.ID)
+			if d.State.Open() && !o.State.Open() {
+				reopened = append(reopened, o.ID)
+			}
+			if !d.State.Open() {
+				settled = append(settled, o.ID)
+				if !c.Facts.lingering() {
+					unwatched = append(unwatched, o.ID)
+				}
+			}
+		}
+		o.State, o.Review, o.Refunded = d.State, review, d.Refunded
+		p.Ids, p.States, p.Reviews = append(p.Ids, o.ID), append(p.States, string(o.State)), append(p.Reviews, o.Review)
+		p.Refundeds, p.Versions, p.Paids = append(p.Refundeds, o.Refunded), append(p.Versions, o.Version), append(p.Paids, d.Kept != nil)
 	}
-	seconds, err := s.q.RequestAge(ctx, tx, requestID)
-	if err != nil {
-		return false, 0, fmt.Errorf("read when a refund was asked for: %w", err)
+	steps := writing("orders", len(p.Ids), s.q.UpdateStates, p)
+	if len(h.OrderIds) > 0 {
+		steps = append(steps, func(ctx context.Context, q pg.DBTX) error {
+			if err := s.q.InsertHistory(ctx, q, h); err != nil {
+				return fmt.Errorf("write order history: %w", err)
+			}
+			return nil
+		})
 	}
-	return n == 1, time.Duration(seconds * float64(time.Second)), nil
+	// Who looked at what was wrong may find that its money is still awaited.
+	for _, orderID := range reopened {
+		steps = append(steps, s.watchStep(orderID, 0))
+	}
+	if len(settled) > 0 {
+		steps = append(steps, func(ctx context.Context, q pg.DBTX) error {
+			if err := s.q.ReleaseReservations(ctx, q, settled); err != nil {
+				return fmt.Errorf("release reservations: %w", err)
+			}
+			return nil
+		})
+	}
+	// Whoever looks after open orders is done with it. Money that a provider takes
+	// all the same is heard of by its own message, or is looked for by whoever
+	// watches a page that lingers, and who ends that watch.
+	if len(unwatched) > 0 {
+		steps = append(steps, func(ctx context.Context, q pg.DBTX) error {
+			if err := s.q.Unwatch(ctx, q, unwatched); err != nil {
+				return fmt.Errorf("end the watch of orders: %w", err)
+			}
+			return nil
+		})
+	}
+	return append(steps, s.pendingSteps(changes)...)
 }
 
-// Unsend takes back what SendTx noted first: the call was certainly not made.
-func (s Store) Unsend(ctx context.Context, q pg.DBTX, requestID uuid.UUID) error {
-	if err := s.q.UnsendRequest(ctx, q, requestID); err != nil {
-		return fmt.Errorf("take a call back: %w", err)
+// orNil is the zero id for none, as it goes into arrays of queries.
+func orNil(maybe *uuid.UUID) uuid.UUID {
+	if maybe == nil {
+		return uuid.Nil
 	}
-	return nil
-}
-
-// refundsFirst is when the refunds of a payment are looked at first, for those
-// that nobody told us of.
-const refundsFirst = 5 * time.Minute
-
-// watchRefunds makes sure that somebody looks after payments whose refunds are
-// not over.
-func (s Store) watchRefunds(ctx context.Context, tx pgx.Tx, payments map[PaymentKey]uuid.UUID) error {
-	if len(payments) == 0 {
-		return nil
-	}
-	p := db.WatchRefundsParams{WaitSeconds: refundsFirst.Seconds()}
-	for k, orderID := range payments {
-		p.Providers, p.Accounts, p.PaymentIds = append(p.Providers, k.Provider), append(p.Accounts, k.Account), append(p.PaymentIds, k.ID)
-		p.OrderIds = append(p.OrderIds, orderID)
-	}
-	if err := s.q.WatchRefunds(ctx, tx, p); err != nil {
-		return fmt.Errorf("have refunds watched: %w", err)
-	}
-	return nil
-}
-
-// DueRefund is a payment whose refunds are to be looked at.
-type DueRefund struct {
-	Payment PaymentKey
-	OrderID uuid.UUID
-}
-
-// ClaimRefunds takes payments whose refunds are to be looked at, each for one
-// caller, and sets their next time by the waits (the last one repeats).
-func (s Store) ClaimRefunds(ctx context.Context, q pg.DBTX, waits []time.Duration, limit int) ([]DueRefund, error) {
-	p := db.ClaimRefundsParams{Max: int32(limit)}
-	for _, w := range waits {
-		p.Waits = append(p.Waits, w.Seconds())
-	}
-	rows, err := s.q.ClaimRefunds(ctx, q, p)
-	if err != nil {
-		return nil, fmt.Errorf("claim open refunds: %w", err)
-	}
-	out := make([]DueRefund, len(rows))
-	for i, r := range rows {
-		out[i] = DueRefund{PaymentKey{r.Provider, r.Account, r.PaymentID}, r.OrderID}
-	}
-	return out, nil
-}
-
-// UnwatchRefundsTx ends the watch of a payment whose order is locked.
-func (s Store) UnwatchRefundsTx(ctx context.Context, tx pgx.Tx, k PaymentKey) error {
-	if err := s.q.UnwatchRefunds(ctx, tx, db.UnwatchRefundsParams{Provider: k.Provider, Account: k.Account, PaymentID: k.ID}); err != nil {
-		return fmt.Errorf("end the watch of refunds: %w", err)
-	}
-	return nil
-}
-
-// Overdue is a reason that time has brought.
-type Overdue struct {
-	OrderID uuid.UUID
-	Subject string // of the reason
-}
-
-// OverdueRefunds finds refunds that were asked for and not answered for longer
-// than unknown, and those on their way for longer than pending, as far as nobody
-// has noted it.
-func (s Store) OverdueRefunds(ctx context.Context, q pg.DBTX, unknown, pending time.Duration, limit int) ([]Overdue, error) {
-	rows, err := s.q.OverdueRefunds(ctx, q, db.OverdueRefundsParams{
-		UnknownSeconds: unknown.Seconds(), PendingSeconds: pending.Seconds(), Max: int32(limit),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("find overdue refunds: %w", err)
-	}
-	out := make([]Overdue, len(rows))
-	for i, r := range rows {
-		out[i] = Overdue(r)
-	}
-	return out, nil
+	return *maybe
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -49,41 +48,26 @@ const (
 // facts in the statements that follow, so that the facts are those of the last
 // holder of the lock. Unknown ids are left out.
 func (s Store) LockTx(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]*Facts, error) {
-	rows, err := s.lock(ctx, tx, id.Sorted(ids))
-	if err != nil {
-		return nil, fmt.Errorf("lock orders: %w", err)
-	}
-	orders := make([]Order, len(rows))
-	for i, r := range rows {
-		orders[i] = fromRow(db.GetOrderRow(r))
-	}
-	return s.facts(ctx, tx, orders)
-}
-
-func (s Store) lock(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) ([]db.LockOrdersRow, error) {
-	if orderLock.On() {
-		return s.q.LockOrders(ctx, tx, ids)
-	}
-	rows, err := s.q.PeekOrders(ctx, tx, ids)
-	out := make([]db.LockOrdersRow, len(rows))
-	for i, r := range rows {
-		out[i] = db.LockOrdersRow(r)
-	}
-	return out, err
+	ids = id.Sorted(ids)
+	return s.read(ctx, tx, ids, func(ctx context.Context, q pg.DBTX) ([]Order, error) {
+		if !orderLock.On() {
+			return ordersOf(s.q.PeekOrders(ctx, q, ids))
+		}
+		return ordersOf(s.q.LockOrders(ctx, q, ids))
+	})
 }
 
 // Get reads one order's facts without a lock, for showing. ErrNotFound.
-func (s Store) Get(ctx context.Context, q pg.DBTX, orderID uuid.UUID) (*Facts, error) {
-	r, err := s.q.GetOrder(ctx, q, orderID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, ErrNotFound
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read an order: %w", err)
-	}
-	f, err := s.facts(ctx, q, []Order{fromRow(r)})
+func (s Store) Get(ctx context.Context, q pg.Batcher, orderID uuid.UUID) (*Facts, error) {
+	ids := []uuid.UUID{orderID}
+	f, err := s.read(ctx, q, ids, func(ctx context.Context, q pg.DBTX) ([]Order, error) {
+		return ordersOf(s.q.PeekOrders(ctx, q, ids))
+	})
 	if err != nil {
 		return nil, err
+	}
+	if len(f) == 0 {
+		return nil, ErrNotFound
 	}
 	return f[0], nil
 }
@@ -95,14 +79,23 @@ func (s Store) OfBuyer(ctx context.Context, q pg.DBTX, buyerID, before uuid.UUID
 	if err != nil {
 		return nil, fmt.Errorf("list a buyer's orders: %w", err)
 	}
-	out := make([]Order, len(rows))
-	for i, r := range rows {
-		out[i] = fromRow(db.GetOrderRow(r))
-	}
-	return out, nil
+	return ordersOf(rows, nil)
 }
 
-func fromRow(r db.GetOrderRow) Order {
+// orderRow is what each query for orders returns.
+type orderRow interface {
+	db.LockOrdersRow | db.PeekOrdersRow | db.OrdersOfBuyerRow
+}
+
+func ordersOf[R orderRow](rows []R, err error) ([]Order, error) {
+	out := make([]Order, len(rows))
+	for i, r := range rows {
+		out[i] = fromRow(db.LockOrdersRow(r))
+	}
+	return out, err
+}
+
+func fromRow(r db.LockOrdersRow) Order {
 	return Order{
 		ID: r.ID, EventID: r.EventID, CreatorID: r.CreatorID, BuyerAccount: r.BuyerAccount, BuyerGuest: r.BuyerGuest,
 		BuyerID: r.BuyerID, Email: r.Email, Currency: r.Currency, Gross: r.Gross, Commission: r.Commission, Cart: r.Cart,
@@ -110,75 +103,123 @@ func fromRow(r db.GetOrderRow) Order {
 	}
 }
 
-func (s Store) facts(ctx context.Context, q pg.DBTX, orders []Order) ([]*Facts, error) {
-	ids := make([]uuid.UUID, len(orders))
+// rows are what the facts of some orders are made of.
+type rows struct {
+	lines     []db.OrderLine
+	attempts  []db.AttemptsOfRow
+	payments  []db.PaymentsOfRow
+	decisions []db.DecisionsOfRow
+	refunds   []db.RefundsOfRow
+	requests  []db.RequestsOfRow
+	disputes  []db.DisputesOfRow
+	movements []db.MovementsOfRow
+}
+
+// read reads orders and their facts in one round trip, and in a second what only
+// orders with a payment can have.
+func (s Store) read(ctx context.Context, conn pg.Batcher, ids []uuid.UUID, orders func(context.Context, pg.DBTX) ([]Order, error)) ([]*Facts, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var found []Order
+	var r rows
+	err := pg.Pipeline(ctx, conn,
+		func(ctx context.Context, q pg.DBTX) (err error) {
+			if found, err = orders(ctx, q); err != nil {
+				return fmt.Errorf("read orders: %w", err)
+			}
+			return nil
+		},
+		reading(&r.lines, "order lines", s.q.LinesOf, ids),
+		reading(&r.attempts, "attempts", s.q.AttemptsOf, ids),
+		reading(&r.payments, "payments", s.q.PaymentsOf, ids),
+		reading(&r.decisions, "decisions", s.q.DecisionsOf, ids),
+	)
+	if err != nil {
+		return nil, err
+	}
+	var paid []uuid.UUID
+	for _, p := range r.payments { // in the order of their orders
+		if len(paid) == 0 || paid[len(paid)-1] != p.OrderID {
+			paid = append(paid, p.OrderID)
+		}
+	}
+	if len(paid) > 0 {
+		err = pg.Pipeline(ctx, conn,
+			reading(&r.refunds, "refunds", s.q.RefundsOf, paid),
+			reading(&r.requests, "refund requests", s.q.RequestsOf, paid),
+			reading(&r.disputes, "disputes", s.q.DisputesOf, paid),
+			reading(&r.movements, "disputed money", s.q.MovementsOf, paid),
+		)
+	}
+	return r.facts(found), err
+}
+
+// reading is a step that keeps the rows of orders.
+func reading[T any](to *[]T, what string, query func(context.Context, db.DBTX, []uuid.UUID) ([]T, error), ids []uuid.UUID) pg.Step {
+	return func(ctx context.Context, q pg.DBTX) (err error) {
+		if *to, err = query(ctx, q, ids); err != nil {
+			return fmt.Errorf("read %s: %w", what, err)
+		}
+		return nil
+	}
+}
+
+// facts gives each order its rows.
+func (r *rows) facts(orders []Order) []*Facts {
 	out := make([]*Facts, len(orders))
 	of := make(map[uuid.UUID]*Facts, len(orders))
 	for i := range orders {
-		ids[i] = orders[i].ID
 		out[i] = &Facts{Order: orders[i], Decisions: map[string]string{}}
 		of[orders[i].ID] = out[i]
 	}
-	if len(ids) == 0 {
-		return out, nil
-	}
-	lines, err := s.q.LinesOf(ctx, q, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read order lines: %w", err)
-	}
-	for _, l := range lines {
+	for _, l := range r.lines {
 		f := of[l.OrderID]
 		f.Lines = append(f.Lines, Line{
 			ID: l.ID, OrderID: l.OrderID, Ordinal: l.Ordinal, Kind: LineKind(l.Kind), EventID: l.EventID, PhotoID: l.PhotoID,
 			Name: l.Name, Price: l.Price, Commission: l.Commission,
 		})
 	}
-	attempts, err := s.q.AttemptsOf(ctx, q, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read attempts: %w", err)
-	}
-	for _, a := range attempts {
+	for _, a := range r.attempts {
 		f := of[a.OrderID]
 		f.Attempts = append(f.Attempts, attemptFromRow(a))
 	}
-	payments, err := s.q.PaymentsOf(ctx, q, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read payments: %w", err)
-	}
-	for _, p := range payments {
+	for _, p := range r.payments {
 		f := of[p.OrderID]
 		f.Payments = append(f.Payments, Payment{
 			Key: PaymentKey{p.Provider, p.Account, p.PaymentID}, OrderID: p.OrderID, AttemptID: p.AttemptID,
 			Status: p.Status, Amount: p.Amount, Currency: p.Currency, Fee: p.Fee, InboxID: p.InboxID,
 		})
 	}
-	refunds, err := s.q.RefundsOf(ctx, q, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read refunds: %w", err)
-	}
-	for _, r := range refunds {
-		f := of[r.OrderID]
-		f.Refunds = append(f.Refunds, Refund{
-			Provider: r.Provider, Account: r.Account, ID: r.RefundID, OrderID: r.OrderID, PaymentID: r.PaymentID,
-			RequestID: r.RequestID, Status: r.Status, Amount: r.Amount, Currency: r.Currency, InboxID: r.InboxID,
-		})
-	}
-	requests, err := s.q.RequestsOf(ctx, q, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read refund requests: %w", err)
-	}
-	for _, r := range requests {
-		f := of[r.OrderID]
-		f.Requests = append(f.Requests, requestFromRow(db.GetRequestRow(r)))
-	}
-	decisions, err := s.q.DecisionsOf(ctx, q, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read decisions: %w", err)
-	}
-	for _, d := range decisions {
+	for _, d := range r.decisions {
 		of[d.OrderID].Decisions[d.Subject] = d.Value
 	}
-	return out, s.disputes(ctx, q, ids, of)
+	for _, x := range r.refunds {
+		f := of[x.OrderID]
+		f.Refunds = append(f.Refunds, Refund{
+			Provider: x.Provider, Account: x.Account, ID: x.RefundID, OrderID: x.OrderID, PaymentID: x.PaymentID,
+			RequestID: x.RequestID, Status: x.Status, Amount: x.Amount, Currency: x.Currency, InboxID: x.InboxID,
+		})
+	}
+	for _, x := range r.requests {
+		f := of[x.OrderID]
+		f.Requests = append(f.Requests, requestFromRow(db.GetRequestRow(x)))
+	}
+	for _, x := range r.disputes {
+		f := of[x.OrderID]
+		f.Disputes = append(f.Disputes, Dispute{
+			Provider: x.Provider, Account: x.Account, ID: x.DisputeID, OrderID: x.OrderID, PaymentID: x.PaymentID,
+			Status: x.Status, Outcome: x.Outcome, Amount: x.Amount, Currency: x.Currency, Seq: x.Seq, InboxID: x.InboxID,
+		})
+	}
+	for _, x := range r.movements {
+		f := of[x.OrderID]
+		f.Movements = append(f.Movements, Movement{
+			Provider: x.Provider, Account: x.Account, DisputeID: x.DisputeID, ID: x.MovementID, OrderID: x.OrderID, PaymentID: x.PaymentID,
+			Status: x.Status, Amount: x.Amount, Currency: x.Currency, InboxID: x.InboxID,
+		})
+	}
+	return out
 }
 
 func requestFromRow(r db.GetRequestRow) Request {
@@ -200,315 +241,39 @@ func attemptFromRow(a db.AttemptsOfRow) Attempt {
 }
 
 // OrdersOf finds whose order each attempt and payment is. Unknown ones are left out.
-func (s Store) OrdersOf(ctx context.Context, q pg.DBTX, attempts []uuid.UUID, payments []PaymentKey) (map[uuid.UUID]uuid.UUID, map[PaymentKey]uuid.UUID, error) {
+func (s Store) OrdersOf(ctx context.Context, conn pg.Batcher, attempts []uuid.UUID, payments []PaymentKey) (map[uuid.UUID]uuid.UUID, map[PaymentKey]uuid.UUID, error) {
 	byAttempt := map[uuid.UUID]uuid.UUID{}
 	byPayment := map[PaymentKey]uuid.UUID{}
-	if len(attempts) > 0 {
-		rows, err := s.q.OrdersOfAttempts(ctx, q, attempts)
-		if err != nil {
-			return nil, nil, fmt.Errorf("find orders of attempts: %w", err)
-		}
-		for _, r := range rows {
-			byAttempt[r.ID] = r.OrderID
-		}
-	}
-	if len(payments) > 0 {
-		var p db.OrdersOfPaymentsParams
-		for _, k := range payments {
-			p.Providers, p.Accounts, p.PaymentIds = append(p.Providers, k.Provider), append(p.Accounts, k.Account), append(p.PaymentIds, k.ID)
-		}
-		rows, err := s.q.OrdersOfPayments(ctx, q, p)
-		if err != nil {
-			return nil, nil, fmt.Errorf("find orders of payments: %w", err)
-		}
-		for _, r := range rows {
-			byPayment[PaymentKey{r.Provider, r.Account, r.PaymentID}] = r.OrderID
-		}
-	}
-	return byAttempt, byPayment, nil
-}
-
-// Change is what one transaction learned about one locked order.
-type Change struct {
-	Facts   *Facts
-	Delta   *Delta
-	Derived Derived
-	Cause   Cause
-}
-
-// SaveFactsTx writes what was learned, set-wise: attempts, payments, answered
-// requests, refunds, disputes. The orders are locked by LockTx. It returns ErrElsewhere
-// when a new row's key stands already.
-func (s Store) SaveFactsTx(ctx context.Context, tx pgx.Tx, changes []Change) error {
-	if err := s.saveAttempts(ctx, tx, changes); err != nil {
-		return err
-	}
-	if err := s.savePayments(ctx, tx, changes); err != nil {
-		return err
-	}
-	if err := s.saveRefunds(ctx, tx, changes); err != nil {
-		return err
-	}
-	return s.saveDisputes(ctx, tx, changes)
-}
-
-// SaveStatesTx writes decisions, then states with their history, and releases
-// what settled orders had reserved.
-func (s Store) SaveStatesTx(ctx context.Context, tx pgx.Tx, changes []Change) error {
-	if err := s.saveDecisions(ctx, tx, changes); err != nil {
-		return err
-	}
-	if err := s.saveStates(ctx, tx, changes); err != nil {
-		return err
-	}
-	return s.watchPending(ctx, tx, changes)
-}
-
-func (s Store) saveAttempts(ctx context.Context, tx pgx.Tx, changes []Change) error {
-	var p db.UpdateAttemptsParams
-	for _, c := range changes {
-		for _, a := range c.Facts.Attempts {
-			if c.Delta.Attempts[a.ID] {
-				p.Ids, p.Refs, p.Statuses = append(p.Ids, a.ID), append(p.Refs, a.Ref), append(p.Statuses, a.Status)
+	err := pg.Pipeline(ctx, conn,
+		func(ctx context.Context, q pg.DBTX) error {
+			if len(attempts) == 0 {
+				return nil
 			}
-		}
-	}
-	if len(p.Ids) == 0 {
-		return nil
-	}
-	n, err := s.q.UpdateAttempts(ctx, tx, p)
-	if err != nil {
-		return fmt.Errorf("write attempts: %w", err)
-	}
-	return wrote("attempts", n, len(p.Ids))
-}
-
-func (s Store) savePayments(ctx context.Context, tx pgx.Tx, changes []Change) error {
-	var ins db.InsertPaymentsParams
-	var upd db.UpdatePaymentsParams
-	for _, c := range changes {
-		for i := range c.Facts.Payments {
-			p := &c.Facts.Payments[i]
-			switch {
-			case c.Delta.NewPayments[p.Key]:
-				ins.Providers, ins.Accounts, ins.PaymentIds = append(ins.Providers, p.Key.Provider), append(ins.Accounts, p.Key.Account), append(ins.PaymentIds, p.Key.ID)
-				ins.OrderIds, ins.AttemptIds = append(ins.OrderIds, p.OrderID), append(ins.AttemptIds, p.AttemptID)
-				ins.Statuses, ins.Amounts, ins.Currencies = append(ins.Statuses, p.Status), append(ins.Amounts, p.Amount), append(ins.Currencies, p.Currency)
-				ins.Fees, ins.InboxIds = append(ins.Fees, p.Fee), append(ins.InboxIds, p.InboxID)
-			case c.Delta.Payments[p.Key]:
-				upd.Providers, upd.Accounts, upd.PaymentIds = append(upd.Providers, p.Key.Provider), append(upd.Accounts, p.Key.Account), append(upd.PaymentIds, p.Key.ID)
-				upd.Statuses, upd.Amounts, upd.Currencies = append(upd.Statuses, p.Status), append(upd.Amounts, p.Amount), append(upd.Currencies, p.Currency)
-				upd.Fees, upd.InboxIds = append(upd.Fees, p.Fee), append(upd.InboxIds, p.InboxID)
+			rows, err := s.q.OrdersOfAttempts(ctx, q, attempts)
+			if err != nil {
+				return fmt.Errorf("find orders of attempts: %w", err)
 			}
-		}
-	}
-	if len(ins.PaymentIds) > 0 {
-		rows, err := s.q.InsertPayments(ctx, tx, ins)
-		if err != nil {
-			return fmt.Errorf("write payments: %w", err)
-		}
-		if err := wrote("payments", int64(len(rows)), len(ins.PaymentIds)); err != nil {
-			return err
-		}
-	}
-	if len(upd.PaymentIds) > 0 {
-		n, err := s.q.UpdatePayments(ctx, tx, upd)
-		if err != nil {
-			return fmt.Errorf("write payments: %w", err)
-		}
-		return wrote("payments", n, len(upd.PaymentIds))
-	}
-	return nil
-}
-
-func (s Store) saveRefunds(ctx context.Context, tx pgx.Tx, changes []Change) error {
-	var ins db.InsertRefundsParams
-	var upd db.UpdateRefundsParams
-	var req db.UpdateRequestsParams
-	watch := map[PaymentKey]uuid.UUID{}
-	for _, c := range changes {
-		for i := range c.Facts.Refunds {
-			r := &c.Facts.Refunds[i]
-			if c.Delta.NewRefunds[r.Key()] && r.Pending() {
-				watch[r.Payment()] = r.OrderID
+			for _, r := range rows {
+				byAttempt[r.ID] = r.OrderID
 			}
-			switch {
-			case c.Delta.NewRefunds[r.Key()]:
-				ins.Providers, ins.Accounts, ins.RefundIds = append(ins.Providers, r.Provider), append(ins.Accounts, r.Account), append(ins.RefundIds, r.ID)
-				ins.OrderIds, ins.PaymentIds, ins.RequestIds = append(ins.OrderIds, r.OrderID), append(ins.PaymentIds, r.PaymentID), append(ins.RequestIds, orNil(r.RequestID))
-				ins.Statuses, ins.Amounts, ins.Currencies = append(ins.Statuses, r.Status), append(ins.Amounts, r.Amount), append(ins.Currencies, r.Currency)
-				ins.InboxIds = append(ins.InboxIds, r.InboxID)
-			case c.Delta.Refunds[r.Key()]:
-				upd.Providers, upd.Accounts, upd.RefundIds = append(upd.Providers, r.Provider), append(upd.Accounts, r.Account), append(upd.RefundIds, r.ID)
-				upd.RequestIds, upd.Statuses, upd.InboxIds = append(upd.RequestIds, orNil(r.RequestID)), append(upd.Statuses, r.Status), append(upd.InboxIds, r.InboxID)
+			return nil
+		},
+		func(ctx context.Context, q pg.DBTX) error {
+			if len(payments) == 0 {
+				return nil
 			}
-		}
-		for _, q := range c.Facts.Requests {
-			if c.Delta.Requests[q.ID] {
-				req.Ids, req.States, req.Notes = append(req.Ids, q.ID), append(req.States, q.State), append(req.Notes, q.Note)
+			var p db.OrdersOfPaymentsParams
+			for _, k := range payments {
+				p.Providers, p.Accounts, p.PaymentIds = append(p.Providers, k.Provider), append(p.Accounts, k.Account), append(p.PaymentIds, k.ID)
 			}
-		}
-	}
-	if err := s.watchRefunds(ctx, tx, watch); err != nil {
-		return err
-	}
-	if len(req.Ids) > 0 {
-		n, err := s.q.UpdateRequests(ctx, tx, req)
-		if err != nil {
-			return fmt.Errorf("write refund requests: %w", err)
-		}
-		if err := wrote("refund requests", n, len(req.Ids)); err != nil {
-			return err
-		}
-	}
-	if len(ins.RefundIds) > 0 {
-		n, err := s.q.InsertRefunds(ctx, tx, ins)
-		if err != nil {
-			return fmt.Errorf("write refunds: %w", err)
-		}
-		if err := wrote("refunds", n, len(ins.RefundIds)); err != nil {
-			return err
-		}
-	}
-	if len(upd.RefundIds) > 0 {
-		n, err := s.q.UpdateRefunds(ctx, tx, upd)
-		if err != nil {
-			return fmt.Errorf("write refunds: %w", err)
-		}
-		return wrote("refunds", n, len(upd.RefundIds))
-	}
-	return nil
-}
-
-func (s Store) saveDecisions(ctx context.Context, tx pgx.Tx, changes []Change) error {
-	var p db.InsertDecisionsParams
-	for _, c := range changes {
-		for subject, d := range c.Delta.Decisions {
-			p.OrderIds, p.Subjects = append(p.OrderIds, c.Facts.Order.ID), append(p.Subjects, subject)
-			p.Values = append(p.Values, d.Value)
-			p.CauseKinds, p.CauseIds = append(p.CauseKinds, d.Cause.Kind), append(p.CauseIds, d.Cause.ID)
-		}
-	}
-	if len(p.OrderIds) == 0 {
-		return nil
-	}
-	n, err := s.q.InsertDecisions(ctx, tx, p)
-	if err != nil {
-		return fmt.Errorf("write decisions: %w", err)
-	}
-	return wrote("decisions", n, len(p.OrderIds))
-}
-
-func (s Store) saveStates(ctx context.Context, tx pgx.Tx, changes []Change) error {
-	var p db.UpdateStatesParams
-	var h db.InsertHistoryParams
-	var settled, unwatched, reopened []uuid.UUID
-	for _, c := range changes {
-		o, d := &c.Facts.Order, &c.Derived
-		review := d.Words()
-		// An order may be disputed or in review before the payment that buys it is
-		// known, and stay so.
-		bought := d.Kept != nil && o.PaidAt == nil
-		if o.State == d.State && o.Review == review && o.Refunded == d.Refunded && !bought {
-			continue
-		}
-		if o.State != d.State {
-			o.Version++
-			h.OrderIds, h.Seqs, h.States = append(h.OrderIds, o.ID), append(h.Seqs, o.Version), append(h.States, string(d.State))
-			h.CauseKinds, h.CauseIds = append(h.CauseKinds, c.Cause.Kind), append(h.CauseIds, c.Cause.ID)
-			if d.State.Open() && !o.State.Open() {
-				reopened = append(reopened, o.ID)
+			rows, err := s.q.OrdersOfPayments(ctx, q, p)
+			if err != nil {
+				return fmt.Errorf("find orders of payments: %w", err)
 			}
-			if !d.State.Open() {
-				settled = append(settled, o.ID)
-				if !c.Facts.lingering() {
-					unwatched = append(unwatched, o.ID)
-				}
+			for _, r := range rows {
+				byPayment[PaymentKey{r.Provider, r.Account, r.PaymentID}] = r.OrderID
 			}
-		}
-		o.State, o.Review, o.Refunded = d.State, review, d.Refunded
-		p.Ids, p.States, p.Reviews = append(p.Ids, o.ID), append(p.States, string(o.State)), append(p.Reviews, o.Review)
-		p.Refundeds, p.Versions, p.Paids = append(p.Refundeds, o.Refunded), append(p.Versions, o.Version), append(p.Paids, d.Kept != nil)
-	}
-	if len(p.Ids) == 0 {
-		return nil
-	}
-	n, err := s.q.UpdateStates(ctx, tx, p)
-	if err != nil {
-		return fmt.Errorf("write order states: %w", err)
-	}
-	if err := wrote("orders", n, len(p.Ids)); err != nil {
-		return err
-	}
-	if len(h.OrderIds) > 0 {
-		if err := s.q.InsertHistory(ctx, tx, h); err != nil {
-			return fmt.Errorf("write order history: %w", err)
-		}
-	}
-	// Who looked at what was wrong may find that its money is still awaited.
-	for _, orderID := range reopened {
-		if err := s.WatchTx(ctx, tx, orderID, 0); err != nil {
-			return err
-		}
-	}
-	if len(settled) == 0 {
-		return nil
-	}
-	if err := s.q.ReleaseReservations(ctx, tx, settled); err != nil {
-		return fmt.Errorf("release reservations: %w", err)
-	}
-	// Whoever looks after open orders is done with it. Money that a provider takes
-	// all the same is heard of by its own message, or is looked for by whoever
-	// watches a page that lingers, and who ends that watch.
-	if err := s.q.Unwatch(ctx, tx, unwatched); err != nil {
-		return fmt.Errorf("end the watch of orders: %w", err)
-	}
-	return nil
-}
-
-// RequestRefundTx inserts a refund request for a locked order and adds it to
-// its facts. inserted is false when money that bought nothing was asked back
-// before (uq_refund_request_auto).
-func (s Store) RequestRefundTx(ctx context.Context, tx pgx.Tx, f *Facts, r Request) (inserted bool, err error) {
-	n, err := s.q.InsertRequests(ctx, tx, db.InsertRequestsParams{
-		ID: r.ID, OrderID: r.OrderID, Provider: r.Payment.Provider, Account: r.Payment.Account, PaymentID: r.Payment.ID,
-		Amount: r.Amount, Currency: r.Currency, Kind: string(r.Kind), LineIds: slices.Clip(append([]uuid.UUID{}, r.LineIDs...)),
-		CauseKind: r.CauseKind, CauseID: r.CauseID,
-	})
-	if err != nil {
-		return false, fmt.Errorf("write a refund request: %w", err)
-	}
-	if n == 0 {
-		return false, nil
-	}
-	r.State = RequestOpen
-	f.Requests = append(f.Requests, r)
-	return true, s.watchRefunds(ctx, tx, map[PaymentKey]uuid.UUID{r.Payment: r.OrderID})
-}
-
-// Request reads one refund request. ErrNotFound.
-func (s Store) Request(ctx context.Context, q pg.DBTX, requestID uuid.UUID) (Request, error) {
-	r, err := s.q.GetRequest(ctx, q, requestID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Request{}, ErrNotFound
-	}
-	if err != nil {
-		return Request{}, fmt.Errorf("read a refund request: %w", err)
-	}
-	return requestFromRow(r), nil
-}
-
-// orNil is the zero id for none, as it goes into arrays of queries.
-func orNil(maybe *uuid.UUID) uuid.UUID {
-	if maybe == nil {
-		return uuid.Nil
-	}
-	return *maybe
-}
-
-func wrote(what string, got int64, want int) error {
-	if got != int64(want) {
-		return fmt.Errorf("%w: %d of %d %s", ErrElsewhere, got, want, what)
-	}
-	return nil
+			return nil
+		})
+	return byAttempt, byPayment, err
 }

@@ -74,10 +74,10 @@ var ErrNotFound = errors.New("outbox: no such message")
 
 // MessagesTx promises receipts. One that was promised before, for the same
 // order, stays as it is: its recipient, and its Message-ID even if the host has
-// another name by now.
-func (s Store) MessagesTx(ctx context.Context, tx pgx.Tx, messages []Message) error {
+// another name by now. The statements of ahead go first, in the same round trip.
+func (s Store) MessagesTx(ctx context.Context, tx pgx.Tx, messages []Message, ahead ...pg.Step) error {
 	if len(messages) == 0 {
-		return nil
+		return pg.Pipeline(ctx, tx, ahead...)
 	}
 	type key struct {
 		order uuid.UUID
@@ -91,12 +91,15 @@ func (s Store) MessagesTx(ctx context.Context, tx pgx.Tx, messages []Message) er
 		p.Recipients, p.InboxIds = append(p.Recipients, m.Recipient), append(p.InboxIds, m.InboxID)
 		p.MessageIds = append(p.MessageIds, s.messageID(m.Kind, m.OrderID))
 	}
-	inserted, err := s.q.InsertMessages(ctx, tx, p)
-	if err != nil {
-		return fmt.Errorf("write messages: %w", err)
-	}
-	if len(inserted) == len(stands) {
+	var inserted int64
+	err := pg.Pipeline(ctx, tx, append(ahead, func(ctx context.Context, q pg.DBTX) (err error) {
+		if inserted, err = s.q.InsertMessages(ctx, q, p); err != nil {
+			return fmt.Errorf("write messages: %w", err)
+		}
 		return nil
+	})...)
+	if err != nil || inserted == int64(len(stands)) {
+		return err
 	}
 	rows, err := s.q.MessagesOfOrders(ctx, tx, p.OrderIds)
 	if err != nil {

@@ -1,12 +1,11 @@
 -- uq_message: one receipt for each order.
--- name: InsertMessages :many
+-- name: InsertMessages :execrows
 INSERT INTO messages (id, order_id, kind, recipient, message_id, state, inbox_id)
 SELECT u.id, u.order_id, u.kind, u.recipient, u.message_id, CASE WHEN u.recipient = '' THEN 'unaddressed' ELSE 'queued' END, u.inbox_id
 FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@order_ids::uuid[]) AS order_id, unnest(@kinds::text[]) AS kind,
              unnest(@recipients::text[]) AS recipient, unnest(@message_ids::text[]) AS message_id, unnest(@inbox_ids::uuid[]) AS inbox_id) u
 ORDER BY u.order_id, u.kind
-ON CONFLICT DO NOTHING
-RETURNING order_id, kind;
+ON CONFLICT DO NOTHING;
 
 -- name: InsertMessage :exec
 INSERT INTO messages (id, order_id, account_id, kind, recipient, message_id)

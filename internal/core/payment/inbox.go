@@ -30,6 +30,19 @@ type Row struct {
 	// Seq is for a reply that carries disputes: drawn by DrawSeq before the
 	// provider was asked. Zero otherwise.
 	Seq int64
+	// Done says that its effects are in the transaction that stores it.
+	Done bool
+}
+
+// state is how a row begins.
+func (r *Row) state() (state, note string) {
+	switch {
+	case r.Receipt.Class == ClassIgnored:
+		return string(Ignored), "an event type that we have no use for"
+	case r.Done:
+		return string(Done), ""
+	}
+	return "received", ""
 }
 
 // Claimed is a row that the caller holds locked and may apply.
@@ -105,6 +118,8 @@ func (in Inbox) Store(ctx context.Context, q pg.DBTX, rows []Row) (map[uuid.UUID
 		p.Appliers, p.Facts = append(p.Appliers, r.Receipt.Applier), append(p.Facts, facts)
 		p.Headers, p.Bodies = append(p.Headers, headerBytes(r.Header)), append(p.Bodies, bodyBytes(r.Body))
 		p.SaidAt, p.Seqs = append(p.SaidAt, r.Receipt.Created), append(p.Seqs, r.Seq)
+		state, note := r.state()
+		p.States, p.Notes = append(p.States, state), append(p.Notes, note)
 	}
 	ids, err := in.q.InsertReceipts(ctx, q, p)
 	if err != nil {
@@ -127,6 +142,25 @@ func (in Inbox) Store(ctx context.Context, q pg.DBTX, rows []Row) (map[uuid.UUID
 		}
 	}
 	return fresh, nil
+}
+
+// Known says which of these rows' events are there already.
+func (in Inbox) Known(ctx context.Context, q pg.DBTX, rows []Row) (map[uuid.UUID]bool, error) {
+	var p db.KnownParams
+	for _, r := range rows {
+		p.Ids, p.Providers, p.Accounts = append(p.Ids, r.ID), append(p.Providers, r.Provider), append(p.Accounts, r.Account)
+		p.EventIds, p.ObjectIds = append(p.EventIds, r.Receipt.EventID), append(p.ObjectIds, r.Receipt.ObjectID)
+		p.EventTypes = append(p.EventTypes, r.Receipt.EventType)
+	}
+	ids, err := in.q.Known(ctx, q, p)
+	if err != nil {
+		return nil, fmt.Errorf("look for known events: %w", err)
+	}
+	known := make(map[uuid.UUID]bool, len(ids))
+	for _, rowID := range ids {
+		known[rowID] = true
+	}
+	return known, nil
 }
 
 func headerBytes(h http.Header) []byte {

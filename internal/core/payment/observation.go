@@ -168,3 +168,14 @@ type Outcome struct {
 type Applier interface {
 	ApplyTx(ctx context.Context, tx pgx.Tx, obs []Observation) ([]Outcome, error)
 }
+
+// Fulfiller is an Applier that can do the plain case before the sender of an
+// event has its answer: what waits for nobody and asks for nothing.
+type Fulfiller interface {
+	Applier
+	// FulfilTx applies the plain ones and leaves the others for ApplyTx. It returns
+	// the rows that are done: whether something came of them, or all of it was
+	// known. The rows themselves are stored after it, in the same transaction; one
+	// of which something came and that another transaction stored must undo it.
+	FulfilTx(ctx context.Context, tx pgx.Tx, obs []Observation) (done map[uuid.UUID]bool, err error)
+}

@@ -2,18 +2,25 @@
 -- key uq_inbox_event; what is there already stays.
 -- name: InsertReceipts :many
 INSERT INTO inbox (id, provider, account, event_id, object_id, event_type, class, applier, state, facts, ready, seq, headers, body, said_at, done_at, note)
-SELECT u.id, u.provider, u.account, u.event_id, u.object_id, u.event_type, u.class, u.applier,
-       CASE WHEN u.class = 'ignored' THEN 'ignored' ELSE 'received' END,
+SELECT u.id, u.provider, u.account, u.event_id, u.object_id, u.event_type, u.class, u.applier, u.state,
        CASE WHEN u.class IN ('fact', 'reply') THEN u.facts END, u.class <> 'pointer', u.seq, u.headers, u.body, u.said_at,
-       CASE WHEN u.class = 'ignored' THEN app_now() END,
-       CASE WHEN u.class = 'ignored' THEN 'an event type that we have no use for' ELSE '' END
+       CASE WHEN u.state <> 'received' THEN app_now() END, u.note
 FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account,
              unnest(@event_ids::text[]) AS event_id, unnest(@object_ids::text[]) AS object_id, unnest(@event_types::text[]) AS event_type,
-             unnest(@classes::text[]) AS class, unnest(@appliers::text[]) AS applier, unnest(@facts::bytea[]) AS facts, unnest(@seqs::bigint[]) AS seq,
+             unnest(@classes::text[]) AS class, unnest(@appliers::text[]) AS applier, unnest(@states::text[]) AS state, unnest(@notes::text[]) AS note,
+             unnest(@facts::bytea[]) AS facts, unnest(@seqs::bigint[]) AS seq,
              unnest(@headers::bytea[]) AS headers, unnest(@bodies::bytea[]) AS body, unnest(@said_at::timestamptz[]) AS said_at) u
 ORDER BY u.provider, u.account, u.event_id, u.object_id
 ON CONFLICT DO NOTHING
 RETURNING id;
+
+-- Which of these events are there already: uq_inbox_event, a lookup for each.
+-- name: Known :many
+SELECT u.id::uuid AS id
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account,
+             unnest(@event_ids::text[]) AS event_id, unnest(@object_ids::text[]) AS object_id, unnest(@event_types::text[]) AS event_type) u
+WHERE EXISTS (SELECT FROM inbox i WHERE i.provider = u.provider AND i.account = u.account AND i.event_id = u.event_id
+                AND i.object_id = u.object_id AND i.event_type = u.event_type OFFSET 0);
 
 -- A pointer said again: what it points at is fetched again, also when the row
 -- was finished, but at most once in 10 s, and its tries count from now. A fetch

@@ -91,12 +91,12 @@ func facts(rowID uuid.UUID, seq int64, stored []byte) ([]Observation, error) {
 	if err := json.Unmarshal(stored, &out); err != nil {
 		return nil, fmt.Errorf("the stored observations cannot be read: %w", err)
 	}
-	return out, complete(rowID, seq, out)
+	return out, Complete(rowID, seq, out)
 }
 
-// complete fills in what observations take from their row, and refuses statuses
+// Complete fills in what observations take from their row, and refuses statuses
 // that mean nothing.
-func complete(rowID uuid.UUID, seq int64, obs []Observation) error {
+func Complete(rowID uuid.UUID, seq int64, obs []Observation) error {
 	for i := range obs {
 		o := &obs[i]
 		o.InboxID, o.Seq = rowID, seq
@@ -106,10 +106,6 @@ func complete(rowID uuid.UUID, seq int64, obs []Observation) error {
 	}
 	return nil
 }
-
-// Complete fills in what observations that were just fetched take from their
-// row, and refuses statuses that mean nothing.
-func (e Evidence) Complete(seq int64, obs []Observation) error { return complete(e.ID, seq, obs) }
 
 // State is how one row stands. ErrNoRow.
 func (in Inbox) State(ctx context.Context, q pg.DBTX, rowID uuid.UUID) (string, error) {

@@ -56,7 +56,7 @@ func openHooks(t *testing.T, patience time.Duration, verifyErr error, receive fu
 	t.Helper()
 	h := &hooks{t: t, db: pgtest.New(t), name: strings.ToLower(strings.NewReplacer("/", "-", ",", "", " ", "").Replace(t.Name())) + rand.Text()[:4]}
 	log := slog.New(slog.DiscardHandler)
-	receiver := inbox.NewReceiver(h.db.Pool, log, func() {})
+	receiver := inbox.NewReceiver(h.db.Pool, log, nil, func() {})
 	t.Cleanup(receiver.Close)
 	d := httpapi.WebhookDeps{
 		Log: log, Clock: clock.System(), Receiver: receiver,

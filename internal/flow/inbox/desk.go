@@ -152,7 +152,7 @@ func (d *Desk) look(ctx context.Context, e payment.Evidence) (facts []payment.Ob
 	case err != nil:
 		return nil, words(err), nil
 	}
-	return facts, words(e.Complete(seq, facts)), nil
+	return facts, words(payment.Complete(e.ID, seq, facts)), nil
 }
 
 func words(err error) string {

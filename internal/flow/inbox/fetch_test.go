@@ -489,7 +489,7 @@ func TestFactsAreHeldBack(t *testing.T) {
 
 	fill(301, "fact", "received", "true")
 	held := make(chan error, 1)
-	fresh := inbox.NewReceiver(b.db.Pool, slog.New(slog.DiscardHandler), func() {}) // has not counted yet
+	fresh := inbox.NewReceiver(b.db.Pool, slog.New(slog.DiscardHandler), nil, func() {}) // has not counted yet
 	t.Cleanup(fresh.Close)
 	go func() { _, err := fresh.Receive(t.Context(), fact("evt_held")); held <- err }()
 	for i := range 20 {

@@ -77,7 +77,7 @@ func setup(t *testing.T) *bundle {
 	log := slog.New(slog.DiscardHandler)
 	a := &applier{applied: map[string]int{}, latest: map[string]payment.Observation{}, poison: map[string]bool{}}
 	b := &bundle{db: db, applier: a, drainer: inbox.NewDrainer(db.Pool, log, map[string]payment.Applier{payment.ApplierOrder: a})}
-	b.receiver = inbox.NewReceiver(db.Pool, log, func() {})
+	b.receiver = inbox.NewReceiver(db.Pool, log, nil, func() {})
 	t.Cleanup(b.receiver.Close)
 	return b
 }
@@ -162,7 +162,7 @@ func TestReceiveWithoutDatabase(t *testing.T) {
 	pool, err := pg.Open(t.Context(), pg.PoolConfig{URL: "postgres://nobody@127.0.0.1:1/none"})
 	require.NoError(t, err)
 	defer pool.Close()
-	r := inbox.NewReceiver(pool, slog.New(slog.DiscardHandler), func() {})
+	r := inbox.NewReceiver(pool, slog.New(slog.DiscardHandler), nil, func() {})
 	defer r.Close()
 	_, err = r.Receive(t.Context(), fact("evt_1"))
 	require.Error(t, err)

@@ -50,10 +50,11 @@ var (
 // Receiver stores receipts in groups. Facts have a queue of their own, since only
 // they are held back for a drain that lags.
 type Receiver struct {
-	pool  *pgxpool.Pool
-	inbox payment.Inbox
-	log   *slog.Logger
-	wake  func()
+	pool     *pgxpool.Pool
+	inbox    payment.Inbox
+	log      *slog.Logger
+	fulfills map[string]payment.Fulfiller
+	wake     func()
 
 	facts, rest chan *receipt
 	waiting     atomic.Int64
@@ -71,10 +72,12 @@ type receipt struct {
 	ready chan struct{}
 }
 
-// NewReceiver starts the flushers. wake is called after rows were stored.
-func NewReceiver(pool *pgxpool.Pool, log *slog.Logger, wake func()) *Receiver {
+// NewReceiver starts the flushers. Facts of the appliers in fulfills are fulfilled
+// with their receipt, where they are plain; nil: all facts wait for the drain.
+// wake is called after rows were stored that wait for somebody.
+func NewReceiver(pool *pgxpool.Pool, log *slog.Logger, fulfills map[string]payment.Fulfiller, wake func()) *Receiver {
 	r := &Receiver{
-		pool: pool, log: log, wake: wake, stop: make(chan struct{}),
+		pool: pool, log: log, fulfills: fulfills, wake: wake, stop: make(chan struct{}),
 		facts: make(chan *receipt, maxWaiting), rest: make(chan *receipt, maxWaiting),
 		backlog: level{every: backlogEvery, most: maxBacklog},
 	}
@@ -164,6 +167,10 @@ func (r *Receiver) group(first *receipt, queue <-chan *receipt) {
 		default:
 		}
 		break
+	}
+	if r.fulfil(batch) {
+		r.waiting.Add(-int64(len(batch)))
+		return
 	}
 	if err := r.store(batch); err != nil && len(batch) > 1 {
 		r.log.Warn("a group of receipts failed: storing each alone", "rows", len(batch), "error", err)

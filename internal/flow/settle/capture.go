@@ -3,7 +3,6 @@ package settle
 import (
 	"context"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"proofroom/internal/base/id"
@@ -14,11 +13,11 @@ import (
 // captures asks for the money of the payers who agreed, in one job for the
 // group, as far as their orders wait for it. It looks at what was said and not
 // at what is new: who agrees again after a refusal is no news.
-func (s *Settler) captures(ctx context.Context, tx pgx.Tx, facts []*order.Facts, said map[uuid.UUID][]payment.Observation) error {
+func (s *Settler) captures(ctx context.Context, tx pgx.Tx, plans []*plan) error {
 	var job order.CaptureJob
-	for _, f := range facts {
-		for _, o := range said[f.Order.ID] {
-			if o.Kind == payment.KindAttempt && o.Status == payment.AttemptApproved && f.Payable(o.AttemptID) {
+	for _, p := range plans {
+		for _, o := range p.said {
+			if o.Kind == payment.KindAttempt && o.Status == payment.AttemptApproved && p.facts.Payable(o.AttemptID) {
 				job.AttemptIDs = append(job.AttemptIDs, o.AttemptID)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"proofroom/internal/base/pg"
 	"proofroom/internal/core/entitlement"
 	"proofroom/internal/core/order"
 )
@@ -14,11 +15,12 @@ import (
 // grant brings the buyers' grants to what the facts call for: lines are granted,
 // ended ones revoked, restored ones given back, and all are frozen while a
 // dispute is open. Lines that the buyer turns out to have already are decided as
-// such, so that their money goes back.
-func (s *Settler) grant(ctx context.Context, tx pgx.Tx, work []*plan) error {
+// such, so that their money goes back. What was learned is written first.
+func (s *Settler) grant(ctx context.Context, tx pgx.Tx, work []*plan, learned []pg.Step) error {
 	var fresh []entitlement.Grant
 	var ended, restored, frozen, thawed []entitlement.Change
 	var locks []entitlement.Access
+	simple := true // the locks are those that the fresh ones take anyway
 	of := map[uuid.UUID]*plan{}
 	for _, p := range work {
 		for i := range p.facts.Lines {
@@ -27,6 +29,7 @@ func (s *Settler) grant(ctx context.Context, tx pgx.Tx, work []*plan) error {
 			chills := p.after.Frozen && (!p.before.Frozen || is && !was)
 			thaws := p.before.Frozen && !p.after.Frozen
 			if is != was || chills || thaws {
+				simple = simple && is && !chills && !thaws && p.before.Kept == nil
 				locks = append(locks, entitlement.Access{
 					BuyerID: p.facts.Order.BuyerID, EventID: l.EventID,
 					Exclusive: l.Kind == order.LineEvent || was || chills || thaws || p.before.Kept != nil,
@@ -47,13 +50,22 @@ func (s *Settler) grant(ctx context.Context, tx pgx.Tx, work []*plan) error {
 			}
 		}
 	}
-	// All of them first and in one order: grants, ends and restorations of one
-	// group must not take them piece by piece.
-	if err := s.grants.LockAccessTx(ctx, tx, locks); err != nil {
-		return err
+	if !simple || len(fresh) == 0 {
+		if err := pg.Pipeline(ctx, tx, learned...); err != nil {
+			return err
+		}
+		if err := afterFacts.Hit(); err != nil {
+			return err
+		}
+		learned = nil
+		// All of them first and in one order: grants, ends and restorations of one
+		// group must not take them piece by piece.
+		if err := s.grants.LockAccessTx(ctx, tx, locks); err != nil {
+			return err
+		}
 	}
 	if len(fresh) > 0 {
-		granted, err := s.grants.GrantTx(ctx, tx, fresh)
+		granted, err := s.grants.GrantTx(ctx, tx, fresh, learned...)
 		if err != nil {
 			return fmt.Errorf("grant: %w", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -55,51 +56,114 @@ func New(l *ledger.Store, o outbox.Store, enqueuer jobs.Enqueuer) *Settler {
 // ApplyTx implements payment.Applier.
 func (s *Settler) ApplyTx(ctx context.Context, tx pgx.Tx, obs []payment.Observation) ([]payment.Outcome, error) {
 	found, outcomes, err := s.resolve(ctx, tx, obs)
+	if err != nil || len(found) == 0 {
+		return outcomes, err
+	}
+	plans, err := s.plans(ctx, tx, found)
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 {
-		return outcomes, nil
-	}
-	ids := make([]uuid.UUID, 0, len(found))
-	for orderID := range found {
-		ids = append(ids, orderID)
-	}
-	facts, err := s.orders.LockTx(ctx, tx, ids)
-	if err != nil {
+	if err := s.effect(ctx, tx, changing(plans)); err != nil {
 		return nil, err
 	}
-	var work []*plan
-	for _, f := range facts {
-		p := &plan{facts: f, before: order.Derive(f), delta: order.NewDelta()}
-		for _, o := range found[f.Order.ID] {
-			p.learn(o)
-		}
-		if p.delta.Empty() {
-			continue // all of it is known
-		}
-		p.cause = order.Cause{Kind: order.CauseInbox, ID: p.last}
-		work = append(work, p)
-	}
-	if err := s.effect(ctx, tx, work); err != nil {
+	if err := s.captures(ctx, tx, plans); err != nil {
 		return nil, err
 	}
-	if err := s.captures(ctx, tx, facts, found); err != nil {
-		return nil, err
-	}
-	seen := map[uuid.UUID]bool{}
+	answered := map[uuid.UUID]bool{}
 	for _, o := range outcomes {
-		seen[o.InboxID] = true
+		answered[o.InboxID] = true
 	}
 	for _, os := range found {
 		for _, o := range os {
-			if !seen[o.InboxID] {
-				seen[o.InboxID] = true
+			if !answered[o.InboxID] {
+				answered[o.InboxID] = true
 				outcomes = append(outcomes, payment.Outcome{InboxID: o.InboxID, Verdict: payment.Done})
 			}
 		}
 	}
 	return outcomes, nil
+}
+
+// FulfilTx implements payment.Fulfiller.
+func (s *Settler) FulfilTx(ctx context.Context, tx pgx.Tx, obs []payment.Observation) (map[uuid.UUID]bool, error) {
+	found, outcomes, err := s.resolve(ctx, tx, obs)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	plans, err := s.plans(ctx, tx, found)
+	if err != nil {
+		return nil, err
+	}
+	done := map[uuid.UUID]bool{}
+	left := map[uuid.UUID]bool{} // rows that say something else, too
+	for _, o := range outcomes {
+		left[o.InboxID] = true
+	}
+	plans = slices.DeleteFunc(plans, func(p *plan) bool {
+		if p.plain() {
+			return false
+		}
+		for _, o := range p.said {
+			left[o.InboxID] = true
+		}
+		return true
+	})
+	if err := s.effect(ctx, tx, changing(plans)); err != nil {
+		return nil, err
+	}
+	for _, p := range plans {
+		for _, o := range p.said {
+			if !left[o.InboxID] {
+				done[o.InboxID] = done[o.InboxID] || !p.delta.Empty()
+			}
+		}
+	}
+	return done, nil
+}
+
+// plans locks the orders and learns what is said about them.
+func (s *Settler) plans(ctx context.Context, tx pgx.Tx, found map[uuid.UUID][]payment.Observation) ([]*plan, error) {
+	facts, err := s.orders.LockTx(ctx, tx, slices.Collect(maps.Keys(found)))
+	if err != nil {
+		return nil, err
+	}
+	plans := make([]*plan, len(facts))
+	for i, f := range facts {
+		p := &plan{facts: f, before: order.Derive(f), delta: order.NewDelta(), said: found[f.Order.ID]}
+		for _, o := range p.said {
+			p.learn(o)
+			p.cause = order.Cause{Kind: order.CauseInbox, ID: o.InboxID}
+		}
+		plans[i] = p
+	}
+	return plans, nil
+}
+
+// changing are the plans of orders about which something new is said.
+func changing(plans []*plan) []*plan {
+	var work []*plan
+	for _, p := range plans {
+		if !p.delta.Empty() {
+			work = append(work, p)
+		}
+	}
+	return work
+}
+
+// plain reports whether the order is bought by what is said now, or all of it was
+// known, and nothing else follows: no question, no person, no call.
+func (p *plan) plain() bool {
+	for _, o := range p.said {
+		if o.Kind == payment.KindAttempt && o.Status == payment.AttemptApproved {
+			return false // its money is asked for, also when that is no news
+		}
+	}
+	if p.delta.Empty() {
+		return true
+	}
+	after := order.Derive(p.facts)
+	return p.before.Kept == nil && after.Kept != nil && after.State == order.Paid && !after.Frozen &&
+		len(after.Refunds)+len(after.Reviews)+len(p.delta.Decisions) == 0
 }
 
 // ReconsiderTx derives a locked order again after the caller changed its facts
@@ -114,8 +178,8 @@ type plan struct {
 	before order.Derived
 	delta  *order.Delta
 	after  order.Derived
-	cause  order.Cause
-	last   uuid.UUID // the observation that was learned last
+	said   []payment.Observation
+	cause  order.Cause // the observation that was learned last
 }
 
 func (p *plan) learn(o payment.Observation) {
@@ -125,7 +189,6 @@ func (p *plan) learn(o payment.Observation) {
 	if !guardAmount.On() && o.Kind == payment.KindPayment {
 		o.Amount, o.Currency = p.facts.Order.Gross, p.facts.Order.Currency
 	}
-	p.last = o.InboxID
 	if o.Kind == kindStranger {
 		p.facts.Decide(order.DecideReview+"payment:"+paymentKey(o).String(),
 			"payment "+paymentKey(o).String()+" belongs to order "+o.Status, o.InboxID, p.delta)
@@ -266,13 +329,7 @@ func (s *Settler) effect(ctx context.Context, tx pgx.Tx, work []*plan) error {
 		}
 		changes[i] = order.Change{Facts: p.facts, Delta: p.delta, Cause: p.cause}
 	}
-	if err := s.orders.SaveFactsTx(ctx, tx, changes); err != nil {
-		return err
-	}
-	if err := afterFacts.Hit(); err != nil {
-		return err
-	}
-	if err := s.grant(ctx, tx, work); err != nil {
+	if err := s.grant(ctx, tx, work, s.orders.FactSteps(changes)); err != nil {
 		return err
 	}
 	if err := afterGrants.Hit(); err != nil {
@@ -290,10 +347,7 @@ func (s *Settler) effect(ctx context.Context, tx pgx.Tx, work []*plan) error {
 	for i, p := range work {
 		changes[i].Derived = p.after
 	}
-	if err := s.orders.SaveStatesTx(ctx, tx, changes); err != nil {
-		return err
-	}
-	if err := s.receipts(ctx, tx, work); err != nil {
+	if err := s.outbox.MessagesTx(ctx, tx, receipts(work), s.orders.StateSteps(changes)...); err != nil {
 		return err
 	}
 	return beforeCommit.Hit()
@@ -422,8 +476,8 @@ func (s *Settler) postAlone(ctx context.Context, tx pgx.Tx, p *plan, entries []l
 	return nil
 }
 
-// receipts promises a receipt for each order that became paid just now.
-func (s *Settler) receipts(ctx context.Context, tx pgx.Tx, work []*plan) error {
+// receipts are promised to each order that became paid just now.
+func receipts(work []*plan) []outbox.Message {
 	var messages []outbox.Message
 	for _, p := range work {
 		if p.after.Kept != nil && p.before.Kept == nil {
@@ -432,8 +486,5 @@ func (s *Settler) receipts(ctx context.Context, tx pgx.Tx, work []*plan) error {
 			})
 		}
 	}
-	if len(messages) == 0 {
-		return nil
-	}
-	return s.outbox.MessagesTx(ctx, tx, messages)
+	return messages
 }

@@ -549,15 +549,18 @@ WITH u AS (
          unnest($3::uuid[]) AS event_id, unnest($4::uuid[]) AS photo_id
 )
 SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
-FROM u JOIN entitlements e ON e.line_id = u.line_id
+FROM u CROSS JOIN LATERAL (SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
+  FROM entitlements e WHERE e.line_id = u.line_id OFFSET 0) e
 UNION
 SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
-FROM u JOIN entitlements e ON e.event_id = u.event_id AND e.buyer_id = u.buyer_id
-  AND e.photo_id IS NULL AND e.revoked_at IS NULL AND e.shadowed_by IS NULL
+FROM (SELECT DISTINCT u.event_id, u.buyer_id FROM u) u CROSS JOIN LATERAL (SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
+  FROM entitlements e WHERE e.event_id = u.event_id AND e.buyer_id = u.buyer_id
+  AND e.photo_id IS NULL AND e.revoked_at IS NULL AND e.shadowed_by IS NULL OFFSET 0) e
 UNION
 SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
-FROM u JOIN entitlements e ON e.photo_id = u.photo_id AND e.buyer_id = u.buyer_id
-  AND e.photo_id IS NOT NULL AND e.revoked_at IS NULL AND e.shadowed_by IS NULL
+FROM u CROSS JOIN LATERAL (SELECT e.id, e.line_id, e.order_id, e.buyer_id, e.kind, e.event_id, e.photo_id, e.granted_at, e.live_since, e.frozen_at, e.revoked_at, e.shadowed_by
+  FROM entitlements e WHERE e.photo_id = u.photo_id AND e.buyer_id = u.buyer_id
+  AND e.photo_id IS NOT NULL AND e.revoked_at IS NULL AND e.shadowed_by IS NULL OFFSET 0) e
 `
 
 type StandingParams struct {
@@ -584,7 +587,8 @@ type StandingRow struct {
 
 // What stands of lines, and what is live of things: uq_entitlement_line,
 // uq_entitlement_event, uq_entitlement_photo. A photograph given as the zero
-// uuid asks only for the whole event.
+// uuid asks only for the whole event. OFFSET 0 makes each a lookup by key, also
+// for a planner that last saw the table empty.
 func (q *Queries) Standing(ctx context.Context, db DBTX, arg StandingParams) ([]StandingRow, error) {
 	rows, err := db.Query(ctx, standing,
 		arg.LineIds,

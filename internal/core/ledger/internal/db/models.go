@@ -3,16 +3,3 @@
 //   sqlc v1.31.1
 
 package db
-
-import (
-	"github.com/google/uuid"
-)
-
-type Wallet struct {
-	CreatorID uuid.UUID
-	Currency  string
-	Pending   int64
-	Available int64
-	Held      int64
-	Debt      int64
-}

@@ -55,7 +55,7 @@ WITH fresh AS (
   SELECT u.entry_id, u.seq, u.account_id, u.currency, u.amount
   FROM (SELECT unnest($11::uuid[]) AS entry_id, unnest($12::smallint[]) AS seq, unnest($13::bigint[]) AS account_id,
                unnest($14::text[]) AS currency, unnest($15::bigint[]) AS amount) u
-  JOIN fresh ON fresh.id = u.entry_id
+  WHERE (u.entry_id IN (SELECT id FROM fresh)) IS TRUE -- hashed, where a join would compare each with each
   ORDER BY u.entry_id, u.seq
 )
 SELECT id FROM fresh
@@ -257,7 +257,8 @@ func (q *Queries) FindAccounts(ctx context.Context, db DBTX, arg FindAccountsPar
 }
 
 const lockWallets = `-- name: LockWallets :many
-SELECT w.creator_id, w.currency, w.pending, w.available, w.held, w.debt
+SELECT w.creator_id, w.currency, w.pending, w.available, w.held, w.debt,
+       (w.made_in IS DISTINCT FROM pg_current_xact_id_if_assigned())::boolean AS settled
 FROM wallets w JOIN (SELECT unnest($1::uuid[]) AS creator_id, unnest($2::text[]) AS currency) u
   ON w.creator_id = u.creator_id AND w.currency = u.currency
 ORDER BY w.creator_id, w.currency
@@ -269,15 +270,26 @@ type LockWalletsParams struct {
 	Currencies []string
 }
 
-func (q *Queries) LockWallets(ctx context.Context, db DBTX, arg LockWalletsParams) ([]Wallet, error) {
+type LockWalletsRow struct {
+	CreatorID uuid.UUID
+	Currency  string
+	Pending   int64
+	Available int64
+	Held      int64
+	Debt      int64
+	Settled   bool
+}
+
+// settled says that another transaction made the row, so that it is surely there.
+func (q *Queries) LockWallets(ctx context.Context, db DBTX, arg LockWalletsParams) ([]LockWalletsRow, error) {
 	rows, err := db.Query(ctx, lockWallets, arg.CreatorIds, arg.Currencies)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []Wallet
+	var items []LockWalletsRow
 	for rows.Next() {
-		var i Wallet
+		var i LockWalletsRow
 		if err := rows.Scan(
 			&i.CreatorID,
 			&i.Currency,
@@ -285,6 +297,7 @@ func (q *Queries) LockWallets(ctx context.Context, db DBTX, arg LockWalletsParam
 			&i.Available,
 			&i.Held,
 			&i.Debt,
+			&i.Settled,
 		); err != nil {
 			return nil, err
 		}
@@ -330,7 +343,8 @@ func (q *Queries) MoveWallets(ctx context.Context, db DBTX, arg MoveWalletsParam
 }
 
 const peekWallets = `-- name: PeekWallets :many
-SELECT w.creator_id, w.currency, w.pending, w.available, w.held, w.debt
+SELECT w.creator_id, w.currency, w.pending, w.available, w.held, w.debt,
+       (w.made_in IS DISTINCT FROM pg_current_xact_id_if_assigned())::boolean AS settled
 FROM wallets w JOIN (SELECT unnest($1::uuid[]) AS creator_id, unnest($2::text[]) AS currency) u
   ON w.creator_id = u.creator_id AND w.currency = u.currency
 ORDER BY w.creator_id, w.currency
@@ -341,16 +355,26 @@ type PeekWalletsParams struct {
 	Currencies []string
 }
 
+type PeekWalletsRow struct {
+	CreatorID uuid.UUID
+	Currency  string
+	Pending   int64
+	Available int64
+	Held      int64
+	Debt      int64
+	Settled   bool
+}
+
 // What LockWallets reads, without its lock: only a proof asks for that.
-func (q *Queries) PeekWallets(ctx context.Context, db DBTX, arg PeekWalletsParams) ([]Wallet, error) {
+func (q *Queries) PeekWallets(ctx context.Context, db DBTX, arg PeekWalletsParams) ([]PeekWalletsRow, error) {
 	rows, err := db.Query(ctx, peekWallets, arg.CreatorIds, arg.Currencies)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []Wallet
+	var items []PeekWalletsRow
 	for rows.Next() {
-		var i Wallet
+		var i PeekWalletsRow
 		if err := rows.Scan(
 			&i.CreatorID,
 			&i.Currency,
@@ -358,6 +382,7 @@ func (q *Queries) PeekWallets(ctx context.Context, db DBTX, arg PeekWalletsParam
 			&i.Available,
 			&i.Held,
 			&i.Debt,
+			&i.Settled,
 		); err != nil {
 			return nil, err
 		}

@@ -325,57 +325,6 @@ func (q *Queries) DisputesOf(ctx context.Context, db DBTX, ids []uuid.UUID) ([]D
 	return items, nil
 }
 
-const getOrder = `-- name: GetOrder :one
-SELECT id, event_id, creator_id, buyer_account, buyer_guest, buyer_id, email, currency, gross, commission, cart,
-       state, review, refunded, version, created_at, paid_at
-FROM orders WHERE id = $1
-`
-
-type GetOrderRow struct {
-	ID           uuid.UUID
-	EventID      uuid.UUID
-	CreatorID    uuid.UUID
-	BuyerAccount *uuid.UUID
-	BuyerGuest   *uuid.UUID
-	BuyerID      uuid.UUID
-	Email        string
-	Currency     string
-	Gross        int64
-	Commission   int64
-	Cart         []byte
-	State        string
-	Review       string
-	Refunded     int64
-	Version      int32
-	CreatedAt    time.Time
-	PaidAt       *time.Time
-}
-
-func (q *Queries) GetOrder(ctx context.Context, db DBTX, id uuid.UUID) (GetOrderRow, error) {
-	row := db.QueryRow(ctx, getOrder, id)
-	var i GetOrderRow
-	err := row.Scan(
-		&i.ID,
-		&i.EventID,
-		&i.CreatorID,
-		&i.BuyerAccount,
-		&i.BuyerGuest,
-		&i.BuyerID,
-		&i.Email,
-		&i.Currency,
-		&i.Gross,
-		&i.Commission,
-		&i.Cart,
-		&i.State,
-		&i.Review,
-		&i.Refunded,
-		&i.Version,
-		&i.CreatedAt,
-		&i.PaidAt,
-	)
-	return i, err
-}
-
 const getRequest = `-- name: GetRequest :one
 SELECT id, order_id, provider, account, payment_id, amount, currency, kind, line_ids, cause_kind, cause_id, state, note, sent_at
 FROM refund_requests WHERE id = $1
@@ -687,7 +636,7 @@ func (q *Queries) InsertOrderClaims(ctx context.Context, db DBTX, arg InsertOrde
 	return err
 }
 
-const insertPayments = `-- name: InsertPayments :many
+const insertPayments = `-- name: InsertPayments :execrows
 INSERT INTO payments (provider, account, payment_id, order_id, attempt_id, status, amount, currency, fee, inbox_id)
 SELECT u.provider, u.account, u.payment_id, u.order_id, u.attempt_id, u.status, u.amount, u.currency, u.fee, u.inbox_id
 FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS payment_id,
@@ -696,7 +645,6 @@ FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unne
              unnest($10::uuid[]) AS inbox_id) u
 ORDER BY u.provider, u.account, u.payment_id
 ON CONFLICT DO NOTHING
-RETURNING provider, account, payment_id
 `
 
 type InsertPaymentsParams struct {
@@ -712,15 +660,9 @@ type InsertPaymentsParams struct {
 	InboxIds   []uuid.UUID
 }
 
-type InsertPaymentsRow struct {
-	Provider  string
-	Account   string
-	PaymentID string
-}
-
 // uq_payment: one payment belongs to one order, whatever order it names.
-func (q *Queries) InsertPayments(ctx context.Context, db DBTX, arg InsertPaymentsParams) ([]InsertPaymentsRow, error) {
-	rows, err := db.Query(ctx, insertPayments,
+func (q *Queries) InsertPayments(ctx context.Context, db DBTX, arg InsertPaymentsParams) (int64, error) {
+	result, err := db.Exec(ctx, insertPayments,
 		arg.Providers,
 		arg.Accounts,
 		arg.PaymentIds,
@@ -733,21 +675,9 @@ func (q *Queries) InsertPayments(ctx context.Context, db DBTX, arg InsertPayment
 		arg.InboxIds,
 	)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	defer rows.Close()
-	var items []InsertPaymentsRow
-	for rows.Next() {
-		var i InsertPaymentsRow
-		if err := rows.Scan(&i.Provider, &i.Account, &i.PaymentID); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+	return result.RowsAffected(), nil
 }
 
 const insertRefunds = `-- name: InsertRefunds :execrows
@@ -1212,9 +1142,9 @@ func (q *Queries) OrdersOfGuest(ctx context.Context, db DBTX, guestID uuid.UUID)
 
 const ordersOfPayments = `-- name: OrdersOfPayments :many
 SELECT p.provider, p.account, p.payment_id, p.order_id
-FROM payments p
-WHERE (p.provider, p.account, p.payment_id) IN
-      (SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]))
+FROM (SELECT unnest($1::text[]) AS provider, unnest($2::text[]) AS account, unnest($3::text[]) AS payment_id) u
+CROSS JOIN LATERAL (SELECT p.provider, p.account, p.payment_id, p.order_id FROM payments p
+  WHERE p.provider = u.provider AND p.account = u.account AND p.payment_id = u.payment_id OFFSET 0) p
 `
 
 type OrdersOfPaymentsParams struct {
@@ -1418,7 +1348,7 @@ type PeekOrdersRow struct {
 	PaidAt       *time.Time
 }
 
-// What LockOrders reads, without its lock: only a proof asks for that.
+// What LockOrders reads, without its lock: for showing.
 func (q *Queries) PeekOrders(ctx context.Context, db DBTX, ids []uuid.UUID) ([]PeekOrdersRow, error) {
 	rows, err := db.Query(ctx, peekOrders, ids)
 	if err != nil {

@@ -169,14 +169,13 @@ func (q *Queries) InsertMessage(ctx context.Context, db DBTX, arg InsertMessageP
 	return err
 }
 
-const insertMessages = `-- name: InsertMessages :many
+const insertMessages = `-- name: InsertMessages :execrows
 INSERT INTO messages (id, order_id, kind, recipient, message_id, state, inbox_id)
 SELECT u.id, u.order_id, u.kind, u.recipient, u.message_id, CASE WHEN u.recipient = '' THEN 'unaddressed' ELSE 'queued' END, u.inbox_id
 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::uuid[]) AS order_id, unnest($3::text[]) AS kind,
              unnest($4::text[]) AS recipient, unnest($5::text[]) AS message_id, unnest($6::uuid[]) AS inbox_id) u
 ORDER BY u.order_id, u.kind
 ON CONFLICT DO NOTHING
-RETURNING order_id, kind
 `
 
 type InsertMessagesParams struct {
@@ -188,14 +187,9 @@ type InsertMessagesParams struct {
 	InboxIds   []uuid.UUID
 }
 
-type InsertMessagesRow struct {
-	OrderID *uuid.UUID
-	Kind    string
-}
-
 // uq_message: one receipt for each order.
-func (q *Queries) InsertMessages(ctx context.Context, db DBTX, arg InsertMessagesParams) ([]InsertMessagesRow, error) {
-	rows, err := db.Query(ctx, insertMessages,
+func (q *Queries) InsertMessages(ctx context.Context, db DBTX, arg InsertMessagesParams) (int64, error) {
+	result, err := db.Exec(ctx, insertMessages,
 		arg.Ids,
 		arg.OrderIds,
 		arg.Kinds,
@@ -204,21 +198,9 @@ func (q *Queries) InsertMessages(ctx context.Context, db DBTX, arg InsertMessage
 		arg.InboxIds,
 	)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	defer rows.Close()
-	var items []InsertMessagesRow
-	for rows.Next() {
-		var i InsertMessagesRow
-		if err := rows.Scan(&i.OrderID, &i.Kind); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+	return result.RowsAffected(), nil
 }
 
 const messagesOf = `-- name: MessagesOf :many

@@ -444,15 +444,14 @@ func (q *Queries) HeardOf(ctx context.Context, db DBTX, arg HeardOfParams) (int6
 
 const insertReceipts = `-- name: InsertReceipts :many
 INSERT INTO inbox (id, provider, account, event_id, object_id, event_type, class, applier, state, facts, ready, seq, headers, body, said_at, done_at, note)
-SELECT u.id, u.provider, u.account, u.event_id, u.object_id, u.event_type, u.class, u.applier,
-       CASE WHEN u.class = 'ignored' THEN 'ignored' ELSE 'received' END,
+SELECT u.id, u.provider, u.account, u.event_id, u.object_id, u.event_type, u.class, u.applier, u.state,
        CASE WHEN u.class IN ('fact', 'reply') THEN u.facts END, u.class <> 'pointer', u.seq, u.headers, u.body, u.said_at,
-       CASE WHEN u.class = 'ignored' THEN app_now() END,
-       CASE WHEN u.class = 'ignored' THEN 'an event type that we have no use for' ELSE '' END
+       CASE WHEN u.state <> 'received' THEN app_now() END, u.note
 FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS provider, unnest($3::text[]) AS account,
              unnest($4::text[]) AS event_id, unnest($5::text[]) AS object_id, unnest($6::text[]) AS event_type,
-             unnest($7::text[]) AS class, unnest($8::text[]) AS applier, unnest($9::bytea[]) AS facts, unnest($10::bigint[]) AS seq,
-             unnest($11::bytea[]) AS headers, unnest($12::bytea[]) AS body, unnest($13::timestamptz[]) AS said_at) u
+             unnest($7::text[]) AS class, unnest($8::text[]) AS applier, unnest($9::text[]) AS state, unnest($10::text[]) AS note,
+             unnest($11::bytea[]) AS facts, unnest($12::bigint[]) AS seq,
+             unnest($13::bytea[]) AS headers, unnest($14::bytea[]) AS body, unnest($15::timestamptz[]) AS said_at) u
 ORDER BY u.provider, u.account, u.event_id, u.object_id
 ON CONFLICT DO NOTHING
 RETURNING id
@@ -467,6 +466,8 @@ type InsertReceiptsParams struct {
 	EventTypes []string
 	Classes    []string
 	Appliers   []string
+	States     []string
+	Notes      []string
 	Facts      [][]byte
 	Seqs       []int64
 	Headers    [][]byte
@@ -486,11 +487,58 @@ func (q *Queries) InsertReceipts(ctx context.Context, db DBTX, arg InsertReceipt
 		arg.EventTypes,
 		arg.Classes,
 		arg.Appliers,
+		arg.States,
+		arg.Notes,
 		arg.Facts,
 		arg.Seqs,
 		arg.Headers,
 		arg.Bodies,
 		arg.SaidAt,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const known = `-- name: Known :many
+SELECT u.id::uuid AS id
+FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS provider, unnest($3::text[]) AS account,
+             unnest($4::text[]) AS event_id, unnest($5::text[]) AS object_id, unnest($6::text[]) AS event_type) u
+WHERE EXISTS (SELECT FROM inbox i WHERE i.provider = u.provider AND i.account = u.account AND i.event_id = u.event_id
+                AND i.object_id = u.object_id AND i.event_type = u.event_type OFFSET 0)
+`
+
+type KnownParams struct {
+	Ids        []uuid.UUID
+	Providers  []string
+	Accounts   []string
+	EventIds   []string
+	ObjectIds  []string
+	EventTypes []string
+}
+
+// Which of these events are there already: uq_inbox_event, a lookup for each.
+func (q *Queries) Known(ctx context.Context, db DBTX, arg KnownParams) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, known,
+		arg.Ids,
+		arg.Providers,
+		arg.Accounts,
+		arg.EventIds,
+		arg.ObjectIds,
+		arg.EventTypes,
 	)
 	if err != nil {
 		return nil, err
