@@ -39,6 +39,10 @@ func TestDemo(t *testing.T) {
 		t.Parallel()
 		demoTour(t, program)
 	})
+	t.Run("bench", func(t *testing.T) {
+		t.Parallel()
+		benchSmall(t, program)
+	})
 }
 
 // demoOnce proves that everything adds up.
