@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,11 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := s.darkroom.Probe(ctx); err != nil {
 		out["darkroom"] = err.Error() // other instances develop; this one serves
+	} else if lacks := s.darkroom.Lacks(); len(lacks) > 0 {
+		// It works, with less between strangers' pictures and the server.
+		out["darkroom_isolation"] = "this kernel does not offer: " + strings.Join(lacks, "; ")
+	} else {
+		out["darkroom_isolation"] = "ok"
 	}
 	if len(s.providers) == 0 {
 		out["providers"] = "none is configured: only what is free can be ordered"
