@@ -14,12 +14,20 @@ import (
 	"proofroom/internal/base/obs"
 	"proofroom/internal/base/pg"
 	"proofroom/internal/edge/httpapi"
+	"proofroom/internal/flow/inbox"
 )
 
 // register names every metric once.
 func (s *Server) register(http obs.HTTPMetrics) {
-	s.registry.MustRegister(http, pg.TxRetries, httpapi.Received,
+	s.registry.MustRegister(http, pg.TxRetries, httpapi.Received, inbox.Facts,
 		gauge("proofroom_db_connections", "Connections of the pool that are in use.", func() float64 { return float64(s.pool.Stat().AcquiredConns()) }),
+		gauge("proofroom_backup_age_seconds", "How old the newest backup is that was made with this data folder; -1 if there is none.", func() float64 {
+			last, err := readLastBackup(s.cfg.DataDir)
+			if err != nil || last == nil {
+				return -1
+			}
+			return time.Since(last.At).Seconds()
+		}),
 		gauge("proofroom_inbox_due", "Facts in the inbox that wait to be applied, up to 301.", func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
