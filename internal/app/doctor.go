@@ -59,14 +59,21 @@ func (c *doctorCmd) Run(s *streams) error {
 	}
 	d := &doctor{cfg: c.Config}
 	d.address()
+	d.settings()
+	d.machine()
+	var running *pgxpool.Pool
 	if db, err := openRunning(s.ctx, c.DatabaseURL, c.DataDir, "proofroom doctor"); err != nil {
 		d.say("database", wrong, "%v", err)
 	} else {
 		defer db.Close()
+		running = db
 		d.database(s.ctx, db)
+		d.tuning(s.ctx, db)
 		d.backlog(s.ctx, db)
 		d.heard(s.ctx, db)
 	}
+	d.disks(s.ctx, running)
+	d.backups(time.Now())
 	d.darkroom(s.ctx)
 	d.mail(s.ctx)
 	d.providers(s.ctx)
@@ -293,7 +300,11 @@ func (d *doctor) darkroom(ctx context.Context) {
 		d.say("darkroom", wrong, "photographs cannot be developed here: %v", err)
 		return
 	}
-	d.say("darkroom", fine, "%s works", d.cfg.Darkroom)
+	if lacks := p.Lacks(); len(lacks) > 0 {
+		d.say("darkroom", look, "%s works, but this machine's kernel takes less away from it than it could (%s): a hostile photograph that takes it over gets further", d.cfg.Darkroom, strings.Join(lacks, ", "))
+		return
+	}
+	d.say("darkroom", fine, "%s works, with everything taken away that it does not need", d.cfg.Darkroom)
 }
 
 // datedClient notes when a provider says that it is.

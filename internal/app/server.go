@@ -227,6 +227,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if everybody(proxies) {
+		s.log.Warn(trustsEverybody)
+	}
 	metrics := obs.NewHTTPMetrics()
 	s.register(metrics)
 	public := &http.Server{
