@@ -4,8 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
+	"proofroom/internal/base/pg"
 	"proofroom/internal/proof/bench/load"
 )
 
@@ -63,7 +62,7 @@ type Checked struct {
 }
 
 // check examines a set's orders, of which the acknowledged are known by number.
-func check(ctx context.Context, db *pgxpool.Pool, s load.Set, acked []int) (Checked, error) {
+func check(ctx context.Context, db pg.DBTX, s load.Set, acked []int) (Checked, error) {
 	c := Checked{Broken: []string{}}
 	first, last := load.ID(load.KindOrder, s.Batch, s.First), load.ID(load.KindOrder, s.Batch, s.First+s.Count-1)
 	if err := db.QueryRow(ctx, `SELECT count(*) FROM orders WHERE id BETWEEN $1 AND $2 AND state = 'paid'`, first, last).Scan(&c.Granted); err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
 	"proofroom/internal/base/pg"
@@ -31,41 +30,14 @@ type noJobs struct{}
 // EnqueueTx implements jobs.Enqueuer.
 func (noJobs) EnqueueTx(context.Context, pgx.Tx, string, ...river.JobArgs) error { return errNoJobs }
 
-// drainPool connects as the server's hot path does.
-func (l *lab) drainPool(ctx context.Context) (*pgxpool.Pool, error) {
-	cfg, err := pgxpool.ParseConfig(l.pg.Database())
-	if err != nil {
-		return nil, err
-	}
-	cfg.MaxConns = 4
-	for name, value := range map[string]string{
-		"role": pg.AppRole, "timezone": "UTC", "application_name": "proofroom bench drain", "enable_seqscan": "off", "enable_hashjoin": "off",
-		"enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
-	} {
-		cfg.ConnConfig.RuntimeParams[name] = value
-	}
-	return pgxpool.NewWithConfig(ctx, cfg)
-}
-
 // drain applies a set's events that are in the inbox already: the settlement's
 // SQL alone, in the batches of one drainer, without HTTP and without receipts.
 // No server may run on the database.
 func (l *lab) drain(ctx context.Context, side string, s load.Set) (Round, error) {
 	r := Round{Side: side, Clients: 1}
-	for first := s.First; first < s.First+s.Count; first += seedChunk {
-		_, err := l.db.Exec(ctx, `SELECT bench.receive($1, $2, $3, $4, $5)`, s.Batch, first, min(first+seedChunk, s.First+s.Count)-1, l.headers, l.body)
-		if err != nil {
-			return r, fmt.Errorf("put events into the inbox: %w", err)
-		}
-	}
-	pool, err := l.drainPool(ctx)
-	if err != nil {
+	if err := l.receive(ctx, s); err != nil {
 		return r, err
 	}
-	defer pool.Close()
-	d := inbox.NewDrainer(pool, slog.New(slog.DiscardHandler), map[string]payment.Applier{
-		payment.ApplierOrder: settle.New(ledger.New(), outbox.Store{Host: "localhost"}, noJobs{}),
-	})
 	m, err := l.meter(ctx)
 	if err != nil {
 		return r, err
@@ -75,14 +47,8 @@ func (l *lab) drain(ctx context.Context, side string, s load.Set) (Round, error)
 		return r, err
 	}
 	began := time.Now()
-	for {
-		n, err := d.Drain(ctx, payment.ApplierOrder)
-		if err != nil {
-			return r, fmt.Errorf("drain: %w", err)
-		}
-		if n == 0 {
-			break
-		}
+	if err := l.apply(ctx); err != nil {
+		return r, err
 	}
 	took := time.Since(began)
 	after, err := ownCPU()
@@ -93,11 +59,7 @@ func (l *lab) drain(ctx context.Context, side string, s load.Set) (Round, error)
 		return r, err
 	}
 	r.CPU.Server = bench.Round(float64((after-before).Microseconds())/float64(s.Count), 1)
-	all := make([]int, s.Count)
-	for i := range all {
-		all[i] = s.First + i
-	}
-	if r.Checked, err = check(ctx, l.db, s, all); err != nil {
+	if r.Checked, err = check(ctx, l.db, s, s.Numbers()); err != nil {
 		return r, err
 	}
 	if r.Granted != s.Count {
@@ -105,6 +67,38 @@ func (l *lab) drain(ctx context.Context, side string, s load.Set) (Round, error)
 	}
 	r.Seconds, r.PerS = bench.Round(took.Seconds(), 2), bench.Round(float64(r.Granted)/took.Seconds(), 0)
 	return r, nil
+}
+
+// receive stores the events of a set.
+func (l *lab) receive(ctx context.Context, s load.Set) error {
+	for first := s.First; first < s.First+s.Count; first += seedChunk {
+		_, err := l.db.Exec(ctx, `SELECT bench.receive($1, $2, $3, $4, $5)`, s.Batch, first, min(first+seedChunk, s.First+s.Count)-1, l.headers, l.body)
+		if err != nil {
+			return fmt.Errorf("put events into the inbox: %w", err)
+		}
+	}
+	return nil
+}
+
+// apply drains the inbox.
+func (l *lab) apply(ctx context.Context) error {
+	pool, err := openPool(ctx, l.url, pg.AppRole, 4)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	d := inbox.NewDrainer(pool, slog.New(slog.DiscardHandler), map[string]payment.Applier{
+		payment.ApplierOrder: settle.New(ledger.New(), outbox.Store{Host: "localhost"}, noJobs{}),
+	})
+	for {
+		n, err := d.Drain(ctx, payment.ApplierOrder)
+		if err != nil {
+			return fmt.Errorf("drain: %w", err)
+		}
+		if n == 0 {
+			return nil
+		}
+	}
 }
 
 // ownCPU is the processor time of this process alone.

@@ -3,7 +3,6 @@ package fulfil
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"proofroom/internal/base/pg"
 	"proofroom/internal/proof/bench"
 	"proofroom/internal/proof/bench/load"
 )
@@ -25,9 +25,6 @@ const (
 	floorClients = 8
 	floorThreads = 2
 )
-
-// plannerSettings are those of the hot path's connections; the floor has them too.
-const plannerSettings = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan -c jit=off"
 
 // pgbench finds the program: beside the server that runs, or on PATH.
 func pgbench(major int) (string, error) {
@@ -49,38 +46,12 @@ var tps = regexp.MustCompile(`(?m)^tps = ([0-9.]+) \(without initial connection 
 
 // floor fulfils the orders of a set one by one with floor.sql.
 func (l *lab) floor(ctx context.Context, s load.Set) (Round, error) {
-	r := Round{Side: "floor", Clients: floorClients}
-	var major int
-	if err := l.db.QueryRow(ctx, `SELECT current_setting('server_version_num')::int / 10000`).Scan(&major); err != nil {
-		return r, err
-	}
-	program, err := pgbench(major)
+	r := Round{Side: SideFloor, Clients: floorClients}
+	s.Count -= s.Count % floorClients
+	cmd, err := l.floorCommand(ctx, s)
 	if err != nil {
 		return r, err
 	}
-	file := filepath.Join(l.dir, "floor.sql")
-	if err := os.WriteFile(file, []byte(floorSQL), 0o600); err != nil {
-		return r, err
-	}
-	each := s.Count / floorClients
-	body := strings.NewReplacer("{{order}}", load.ID(load.KindOrder, s.Batch, 0).String(), "{{attempt}}", load.ID(load.KindAttempt, s.Batch, 0).String(),
-		"{{session}}", s.Ref(0)).Replace(l.body)
-	var facts string
-	err = l.db.QueryRow(ctx, `SELECT convert_from(bench.facts($1, $2, $3, 1500), 'UTF8')`,
-		load.ID(load.KindAttempt, s.Batch, 0), s.Ref(0), s.PaymentID(0)).Scan(&facts)
-	if err != nil {
-		return r, err
-	}
-	args := []string{"-n", "-M", "prepared", "-c", strconv.Itoa(floorClients), "-j", strconv.Itoa(floorThreads), "-t", strconv.Itoa(each), "-f", file}
-	for name, value := range map[string]string{
-		"i": "0", "batch": strconv.Itoa(s.Batch), "first": strconv.Itoa(s.First), "clients": strconv.Itoa(floorClients),
-		"clearing": strconv.FormatInt(l.clearing, 10), "revenue": strconv.FormatInt(l.revenue, 10),
-		"body": body, "headers": string(l.headers), "facts": facts,
-	} {
-		args = append(args, "-D", name+"="+value)
-	}
-	cmd := exec.CommandContext(ctx, program, append(args, l.pg.Database())...)
-	cmd.Env = append(os.Environ(), "PGOPTIONS=-c role=proofroom_app -c timezone=UTC "+plannerSettings)
 	m, err := l.meter(ctx)
 	if err != nil {
 		return r, err
@@ -90,31 +61,67 @@ func (l *lab) floor(ctx context.Context, s load.Set) (Round, error) {
 	if err != nil {
 		return r, fmt.Errorf("run pgbench: %w: %s", err, out)
 	}
-	if cmd.ProcessState != nil {
-		r.CPU.Generator = bench.Round(float64((cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()).Microseconds())/float64(each*floorClients), 1)
-	}
-	if err := m.read(ctx, &r, each*floorClients, began); err != nil {
+	used := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	r.CPU.Generator = bench.Round(float64(used.Microseconds())/float64(s.Count), 1)
+	if err := m.read(ctx, &r, s.Count, began); err != nil {
 		return r, err
 	}
 	said := tps.FindSubmatch(out)
 	if said == nil {
-		return r, errors.Join(errors.New("pgbench does not tell its rate"), fmt.Errorf("%s", out))
+		return r, fmt.Errorf("pgbench does not tell its rate: %s", out)
 	}
-	// The rate of pgbench leaves out the time of connecting, in the floor's favour.
-	if r.PerS, err = strconv.ParseFloat(string(said[1]), 64); err != nil {
+	// pgbench's own rate leaves out the time of connecting, in the floor's favour.
+	rate, err := strconv.ParseFloat(string(said[1]), 64)
+	if err != nil {
 		return r, err
 	}
-	r.PerS = bench.Round(r.PerS, 0)
-	acked := make([]int, each*floorClients)
-	for i := range acked {
-		acked[i] = s.First + i
-	}
-	if r.Checked, err = check(ctx, l.db, s, acked); err != nil {
+	r.PerS, r.Seconds = bench.Round(rate, 0), bench.Round(float64(s.Count)/rate, 2)
+	if r.Checked, err = check(ctx, l.db, s, s.Numbers()); err != nil {
 		return r, err
 	}
-	r.Seconds = bench.Round(float64(len(acked))/r.PerS, 2)
-	if r.Granted != len(acked) {
-		r.Broken = append(r.Broken, fmt.Sprintf("%d statements ran and %d orders are granted", len(acked), r.Granted))
+	if r.Granted != s.Count {
+		r.Broken = append(r.Broken, fmt.Sprintf("%d statements ran and %d orders are granted", s.Count, r.Granted))
 	}
 	return r, nil
+}
+
+// floorCommand is pgbench, ready to run floor.sql once for each order of a set,
+// whose number divides by that of the clients.
+func (l *lab) floorCommand(ctx context.Context, s load.Set) (*exec.Cmd, error) {
+	var major int
+	if err := l.db.QueryRow(ctx, `SELECT current_setting('server_version_num')::int / 10000`).Scan(&major); err != nil {
+		return nil, err
+	}
+	program, err := pgbench(major)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(l.dir, "floor.sql")
+	if err := os.WriteFile(file, []byte(floorSQL), 0o600); err != nil {
+		return nil, err
+	}
+	attempt := load.ID(load.KindAttempt, s.Batch, 0)
+	var facts string
+	err = l.db.QueryRow(ctx, `SELECT convert_from(bench.facts($1, $2, $3, 1500), 'UTF8')`, attempt, s.Ref(0), s.PaymentID(0)).Scan(&facts)
+	if err != nil {
+		return nil, err
+	}
+	body := strings.NewReplacer("{{order}}", load.ID(load.KindOrder, s.Batch, 0).String(), "{{attempt}}", attempt.String(), "{{session}}", s.Ref(0)).Replace(l.body)
+	args := []string{
+		"-n", "-M", "prepared", "-c", strconv.Itoa(floorClients), "-j", strconv.Itoa(floorThreads), "-t", strconv.Itoa(s.Count / floorClients), "-f", file,
+	}
+	for name, value := range map[string]string{
+		"i": "0", "batch": strconv.Itoa(s.Batch), "first": strconv.Itoa(s.First), "clients": strconv.Itoa(floorClients),
+		"clearing": strconv.FormatInt(l.clearing, 10), "revenue": strconv.FormatInt(l.revenue, 10),
+		"body": body, "headers": string(l.headers), "facts": facts,
+	} {
+		args = append(args, "-D", name+"="+value)
+	}
+	cmd := exec.CommandContext(ctx, program, append(args, l.url)...)
+	options := "-c timezone=UTC -c role=" + pg.AppRole
+	for name, value := range hotSettings {
+		options += " -c " + name + "=" + value
+	}
+	cmd.Env = append(os.Environ(), "PGOPTIONS="+options)
+	return cmd, nil
 }

@@ -45,10 +45,10 @@ WITH t AS MATERIALIZED (
   INSERT INTO ledger_postings (entry_id, seq, account_id, currency, amount)
   SELECT entry.id, p.seq, p.account, 'EUR', p.amount
   FROM o, entry, LATERAL (VALUES
-    (1, :clearing::bigint, o.gross),
-    (2, (SELECT a.id FROM ledger_accounts a WHERE a.kind = 'pending' AND a.creator_id = o.creator_id AND a.provider = '' AND a.account = '' AND a.currency = 'EUR'),
+    (0, :clearing::bigint, o.gross),
+    (1, (SELECT a.id FROM ledger_accounts a WHERE a.kind = 'pending' AND a.creator_id = o.creator_id AND a.provider = '' AND a.account = '' AND a.currency = 'EUR'),
      o.commission - o.gross),
-    (3, :revenue::bigint, -o.commission)) p (seq, account, amount)
+    (2, :revenue::bigint, -o.commission)) p (seq, account, amount)
 ), paid_to AS (
   UPDATE wallets SET pending = pending + o.gross - o.commission FROM o WHERE wallets.creator_id = o.creator_id AND currency = 'EUR'
 )

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,8 @@ type lab struct {
 	binary string
 	dir    string
 	pg     *bench.Postgres
-	db     *pgxpool.Pool // as the database's owner
+	url    string        // of the database, as its owner
+	db     *pgxpool.Pool // the same
 	stand  *bench.Process
 	base   string // of the stand-in
 	server *bench.Server
@@ -51,21 +53,10 @@ func openLab(ctx context.Context, binary string, env []string, settings map[stri
 	if l.pg, err = bench.StartPostgres(ctx, l.dir, settings); err != nil {
 		return nil, err
 	}
-	if l.db, err = openPool(ctx, l.pg.Database(), "", 4); err != nil {
+	l.url = l.pg.Database()
+	if err := l.furnish(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := l.db.Exec(ctx, schemaSQL); err != nil {
-		return nil, fmt.Errorf("make what the measurement needs: %w", err)
-	}
-	if _, err := l.db.Exec(ctx, `SELECT bench.shop($1)`, load.Creators); err != nil {
-		return nil, fmt.Errorf("fill the shop: %w", err)
-	}
-	err = l.db.QueryRow(ctx, `SELECT (SELECT id FROM ledger_accounts WHERE kind = 'clearing' AND provider = 'stripe'),
-		(SELECT id FROM ledger_accounts WHERE kind = 'revenue')`).Scan(&l.clearing, &l.revenue)
-	if err != nil {
-		return nil, err
-	}
-	l.headers, l.body = load.Kept(time.Now())
 	if err := load.MakeSeal(l.dir); err != nil {
 		return nil, fmt.Errorf("make keys for PayPal's webhooks: %w", err)
 	}
@@ -78,25 +69,47 @@ func openLab(ctx context.Context, binary string, env []string, settings map[stri
 	return l, nil
 }
 
-// openPool connects without the bounds that a server sets itself: seeding and
-// counting take long. Its plans are those of the hot path.
+// furnish connects to the database and puts the shop into it.
+func (l *lab) furnish(ctx context.Context) (err error) {
+	if l.db, err = openPool(ctx, l.url, "", 4); err != nil {
+		return err
+	}
+	if _, err := l.db.Exec(ctx, schemaSQL); err != nil {
+		return fmt.Errorf("make what the measurement needs: %w", err)
+	}
+	if _, err := l.db.Exec(ctx, `SELECT bench.shop($1)`, load.Creators); err != nil {
+		return fmt.Errorf("fill the shop: %w", err)
+	}
+	l.headers, l.body = load.Kept(time.Now())
+	return l.db.QueryRow(ctx, `SELECT (SELECT id FROM ledger_accounts WHERE kind = 'clearing' AND provider = 'stripe'),
+		(SELECT id FROM ledger_accounts WHERE kind = 'revenue')`).Scan(&l.clearing, &l.revenue)
+}
+
+// hotSettings are those of the hot path's connections.
+var hotSettings = map[string]string{
+	"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan", "jit": "off",
+}
+
+// openPool connects without the bounds on time that a server sets itself: to seed
+// and to count takes long. With a role it is a connection of the hot path.
 func openPool(ctx context.Context, url, role string, size int32) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, err
 	}
 	cfg.MaxConns = size
-	cfg.ConnConfig.RuntimeParams["application_name"] = "proofroom bench"
-	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	p := cfg.ConnConfig.RuntimeParams
+	p["application_name"], p["timezone"] = "proofroom bench", "UTC"
 	if role != "" {
-		cfg.ConnConfig.RuntimeParams["role"] = role
+		p["role"] = role
+		maps.Copy(p, hotSettings)
 	}
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
 // serve starts the server, as role proofroom_app, configured for all providers.
 func (l *lab) serve(ctx context.Context) (err error) {
-	l.server, err = bench.Serve(ctx, l.binary, l.dir, l.pg.Database(),
+	l.server, err = bench.Serve(ctx, l.binary, l.dir, l.url,
 		[]string{"--stripe-url", l.base, "--paypal-url", l.base + "/paypal", "--paypal-root-ca", load.RootCA(l.dir), "--flutterwave-url", l.base + "/flutterwave"},
 		append([]string{
 			"PROOFROOM_STRIPE_SECRET_KEY=" + load.StripeKey, "PROOFROOM_STRIPE_WEBHOOK_SECRETS=" + load.StripeSecret,

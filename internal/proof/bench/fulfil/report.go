@@ -129,7 +129,7 @@ func (r *Report) best(side string) (Side, bool) {
 	return slices.MaxFunc(found, func(a, b Side) int { return int(a.PerS - b.PerS) }), true
 }
 
-// finish sums the rounds up. It is ErrVoid where they do not count.
+// finish sums the rounds up. It is bench.ErrVoid where they do not count.
 func (r *Report) finish() error {
 	floor := r.rate(SideFloor, floorClients)
 	floorCPU := bench.Median(r.of(SideFloor, floorClients, func(x Round) float64 { return x.CPU.Database }))
@@ -170,7 +170,7 @@ func (r *Report) finish() error {
 	}
 	if r.Lost+r.Duplicates+len(r.Broken) > 0 {
 		r.Sides = nil // no figure of what broke a promise
-		return ErrVoid
+		return bench.ErrVoid
 	}
 	if floor > 0 {
 		r.FloorPerS = &floor
@@ -210,7 +210,7 @@ func (r *Report) finish() error {
 		r.AckP50, r.AckP99 = &s.AckP50, &s.AckP99
 	}
 	if r.Void {
-		return ErrVoid
+		return bench.ErrVoid
 	}
 	r.OK = true
 	return nil

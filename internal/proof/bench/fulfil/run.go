@@ -48,19 +48,16 @@ type Options struct {
 	Progress io.Writer
 }
 
-// ErrVoid says that the figures are not to be believed: a promise is broken, or
-// others used too much of the machine. The report says which.
-var ErrVoid = errors.New("the measurement does not count")
-
 const (
-	warmUp = 2000 // events before anything is measured
+	warmUp = 2000 // events at most before anything is measured
 	// openShare is how much of the measured rate the open loop asks for, on so many
 	// connections.
 	openShare   = 0.7
 	openClients = 128
 )
 
-// Run measures and reports. The report is there also with ErrVoid.
+// Run measures and reports. The report is there also with
+// bench.ErrVoid, which says that a promise is broken or that others disturbed.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if len(o.Sides) == 0 {
 		o.Sides = Sides
@@ -92,6 +89,8 @@ func (b *bencher) wants(side string) bool { return slices.Contains(b.Sides, side
 
 // headClients are the clients of the sides that are measured with one number.
 func (b *bencher) headClients() int { return slices.Max(b.Clients) }
+
+func (b *bencher) warmUp() int { return min(warmUp, b.Events) }
 
 // open opens a lab and notes what it runs on.
 func (b *bencher) open(ctx context.Context) (*lab, error) {
@@ -147,7 +146,7 @@ func (b *bencher) inTurns(ctx context.Context) (err error) {
 			}
 		}
 	}
-	warm := l.set(load.Orders(warmUp), b.wants(SideMixed), false)
+	warm := l.set(load.Orders(b.warmUp()), b.wants(SideMixed), false)
 	if err := b.prepare(ctx, l, append(slices.Concat(served, drained), turn{set: warm})); err != nil {
 		return err
 	}
@@ -194,7 +193,7 @@ func (b *bencher) history(ctx context.Context) (err error) {
 			served[i] = append(served[i], turn{[2]string{stripeEmpty, stripeHistory}[i], b.headClients(), l.set(orders, false, false)})
 			drained[i] = append(drained[i], turn{[2]string{drainEmpty, drainHistory}[i], 1, l.set(orders, false, false)})
 		}
-		warm := l.set(load.Orders(warmUp), false, false)
+		warm := l.set(load.Orders(b.warmUp()), false, false)
 		if err := b.prepare(ctx, l, append(slices.Concat(served[i], drained[i]), turn{set: warm})); err != nil {
 			return err
 		}
@@ -276,7 +275,7 @@ func (b *bencher) start(ctx context.Context, l *lab, warm load.Set) error {
 	if err := l.serve(ctx); err != nil {
 		return err
 	}
-	if _, err := l.ours(ctx, run{side: "warm-up", set: warm, events: warmUp, clients: b.Clients[0]}); err != nil {
+	if _, err := l.ours(ctx, run{side: "warm-up", set: warm, events: b.warmUp(), clients: b.Clients[0]}); err != nil {
 		return fmt.Errorf("warm up: %w", err)
 	}
 	return nil

@@ -112,7 +112,7 @@ BEGIN
   INSERT INTO ledger_postings (entry_id, seq, account_id, currency, amount)
   SELECT bench.id(22, batch, n), p.seq, p.account, 'EUR', p.amount
   FROM o JOIN ledger_accounts a ON a.kind = 'pending' AND a.creator_id = o.creator_id,
-       LATERAL (VALUES (1, clearing, gross::bigint), (2, a.id, (commission - gross)::bigint), (3, revenue, (-commission)::bigint)) p (seq, account, amount)
+       LATERAL (VALUES (0, clearing, gross::bigint), (1, a.id, (commission - gross)::bigint), (2, revenue, (-commission)::bigint)) p (seq, account, amount)
   ORDER BY n, p.seq;
   INSERT INTO messages (id, order_id, kind, recipient, message_id, state, inbox_id, copies, tries, term)
   SELECT bench.id(23, batch, n), order_id, 'receipt', email, '<receipt.' || order_id || '@localhost>', 'sent', inbox_id, 1, 1, 1 FROM o ORDER BY n;

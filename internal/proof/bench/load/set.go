@@ -62,6 +62,15 @@ type Set struct {
 	Hot   bool `json:"hot"`   // all of one creator
 }
 
+// Numbers are those of all orders of the set.
+func (s Set) Numbers() []int {
+	out := make([]int, s.Count)
+	for i := range out {
+		out[i] = s.First + i
+	}
+	return out
+}
+
 // Provider is who the nth order is paid with.
 func (s Set) Provider(n int) string {
 	if !s.Mixed {
