@@ -198,28 +198,53 @@ func TestAHiddenParentIsClosedToItsChildren(t *testing.T) {
 	require.Equal(t, all("").but(outcome{environ: "EACCES", memory: "EACCES", trace: "EPERM", peek: "EPERM"}), stand("hide"))
 }
 
-// TestAKernelWithoutTheLayersIsNamed: the darkroom works there, and says what
-// it does without.
-func TestAKernelWithoutTheLayersIsNamed(t *testing.T) {
+// TestWhatTheMachineLacksIsNamed: the darkroom works on a kernel without
+// Landlock and seccomp, or with a library without loaders, and says what it does
+// without.
+func TestWhatTheMachineLacksIsNamed(t *testing.T) {
 	t.Parallel()
 	p := newProbe(t)
 	darkroom := filepath.Join(p.dir, "darkroom")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", darkroom, "proofroom/cmd/darkroom").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	greet := func(command ...string) wire.Hello {
+	// Both sides of the conversation, with one photograph.
+	talk := func(photograph []byte, env []string, command ...string) (wire.Hello, wire.Reply) {
+		var request bytes.Buffer
+		require.NoError(t, wire.WriteRequest(&request, 1, wire.Options{}, bytes.NewReader(photograph), int64(len(photograph))))
 		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
-		cmd.Env = []string{}
+		cmd.Env, cmd.Stdin = env, &request
 		out, err := cmd.Output()
 		require.NoError(t, err)
-		hello, err := wire.ReadHello(bytes.NewReader(out))
+		answers := bytes.NewReader(out)
+		hello, err := wire.ReadHello(answers)
 		require.NoError(t, err)
-		return hello
+		reply, err := wire.ReadReply(answers)
+		require.NoError(t, err)
+		return hello, reply
 	}
-	lacks := greet(p.binary, "without=all", "old", darkroom).Lacks
-	require.Len(t, lacks, 2)
-	require.Contains(t, lacks[0], "Landlock")
-	require.Contains(t, lacks[1], "seccomp")
-	if len(landlockOffers(outcome{tcp: "x", signal: "x"})) == 2 && landlockOffers(outcome{tcp: "x", signal: "x"})[signal] == "x" {
-		require.Empty(t, greet(darkroom).Lacks, "this kernel has them all")
+	good, _ := samples(t)
+	hello, reply := talk(good, []string{}, p.binary, "without=all", "old", darkroom)
+	require.Len(t, hello.Lacks, 2)
+	require.Contains(t, hello.Lacks[0], "Landlock")
+	require.Contains(t, hello.Lacks[1], "seccomp")
+	require.NotNil(t, reply.Developed)
+
+	whole := outcome{abstract: "x", tcp: "x"}
+	if maps.Equal(whole, landlockOffers(whole)) {
+		hello, _ = talk(good, []string{}, darkroom)
+		require.Empty(t, hello.Lacks, "this kernel has them all")
+		require.Equal(t, wire.Formats(), hello.Formats)
 	}
+
+	// A library whose modules are not installed: the darkroom knows, and says
+	// to whom it concerns.
+	heic := []byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" +
+		"\x00\x00\x00\x5ameta\x00\x00\x00\x00" +
+		"\x00\x00\x00\x0epitm\x00\x00\x00\x00\x00\x01" +
+		"\x00\x00\x00\x40iprp\x00\x00\x00\x1cipco\x00\x00\x00\x14ispe\x00\x00\x00\x00\x00\x00\x00\x40\x00\x00\x00\x40" +
+		"\x00\x00\x00\x1cipma\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01\x01\x01\x00\x00\x00\x08free")
+	hello, reply = talk(heic, []string{"VIPSHOME=/nonexistent"}, darkroom)
+	require.Equal(t, []string{wire.JPEG, wire.PNG, wire.WebP}, hello.Formats)
+	require.Equal(t, wire.Unsupported, reply.Unreadable.Reason)
+	require.Contains(t, reply.Unreadable.Sentence, "the HEIF loader of libvips or the HEVC decoder of libheif is not installed")
 }
