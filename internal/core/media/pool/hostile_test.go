@@ -3,6 +3,7 @@ package pool
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -11,6 +12,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -312,23 +315,33 @@ func TestHostileMetadataHarmsNobody(t *testing.T) {
 }
 
 // TestAFolderOfOddPicturesKillsNoChild runs everything that the modules carry,
-// whatever it is: each is developed or refused, and no child dies of one.
+// whatever it is: each is developed or refused, no child dies of one, a good
+// picture is developed after each, and the server does not grow by them.
 func TestAFolderOfOddPicturesKillsNoChild(t *testing.T) {
-	t.Parallel()
+	// Not parallel: it measures this process's memory.
 	p := newPool(t, Config{Size: 2})
-	dir := filepath.Join(photoModules()["imagemeta"], "testdata", "images")
+	var files []string
+	for _, module := range photoModules() {
+		for _, folder := range []string{"testdata", "prism/test-images"} {
+			// A module without the folder has nothing there.
+			_ = filepath.WalkDir(filepath.Join(module, filepath.FromSlash(folder)), func(path string, d os.DirEntry, err error) error {
+				if err == nil && d.Type().IsRegular() {
+					files = append(files, path)
+				}
+				return nil
+			})
+		}
+	}
+	good := checkPicture()
+	want := develop(t, p, good)
+	before := heap()
 	var developed, refusals atomic.Int32
 	var all sync.WaitGroup
-	for _, pattern := range []string{"*", "*/*", "*/*/*"} {
-		files, err := filepath.Glob(filepath.Join(dir, pattern))
-		require.NoError(t, err)
-		for _, file := range files {
-			all.Go(func() {
-				original, err := os.ReadFile(file)
-				if err != nil {
-					return // a folder
-				}
-				_, err = p.Develop(t.Context(), wire.Bytes(original), wire.Options{})
+	next := make(chan string)
+	for range 2 {
+		all.Go(func() {
+			for file := range next {
+				_, err := p.Develop(t.Context(), fileOf(file), wire.Options{})
 				var bad *wire.Unreadable
 				switch {
 				case err == nil:
@@ -338,10 +351,37 @@ func TestAFolderOfOddPicturesKillsNoChild(t *testing.T) {
 				default:
 					t.Errorf("%s: %v", file, err)
 				}
-			})
-		}
+				if got, err := p.Develop(t.Context(), wire.Bytes(good), wire.Options{}); err != nil || !reflect.DeepEqual(want, got) {
+					t.Errorf("after %s, a good picture: %v", file, err)
+				}
+			}
+		})
 	}
+	for _, file := range files {
+		next <- file
+	}
+	close(next)
 	all.Wait()
-	require.Greater(t, developed.Load(), int32(40))
-	require.Greater(t, refusals.Load(), int32(40))
+	require.Greater(t, developed.Load(), int32(150))
+	require.Greater(t, refusals.Load(), int32(100))
+	require.Less(t, heap(), before+4<<20, "bytes in use after %d files", len(files))
+}
+
+func fileOf(path string) wire.Original {
+	return func(context.Context) (io.ReadCloser, int64, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, 0, err
+		}
+		info, err := f.Stat()
+		return f, info.Size(), err
+	}
+}
+
+// heap is how much memory is in use once what is not needed is gone.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

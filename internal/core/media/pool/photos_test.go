@@ -170,6 +170,16 @@ func TestWideGamutsComeOutAlike(t *testing.T) {
 	} {
 		require.Less(t, difference(t, srgb, pizza(name)), 2.5, name)
 	}
+	// The one baseline among the ink pictures is another scene: that its colours
+	// are not turned over shows in its mean, as another decoder sees it.
+	inks := photo(t, "imaging", "prism/test-images/cmyk.jpg")
+	seen, err := jpeg.Decode(bytes.NewReader(inks))
+	require.NoError(t, err)
+	ours := picture(t, develop(t, p, inks), wire.Size480)
+	theirs := image.NewRGBA(ours.Bounds())
+	draw.CatmullRom.Scale(theirs, theirs.Bounds(), seen, seen.Bounds(), draw.Src, nil)
+	require.Less(t, difference(t, theirs, ours), 30.0)
+	require.Greater(t, difference(t, theirs, inverted(ours)), 60.0)
 	// Inks cannot show every colour of a screen.
 	require.Less(t, difference(t, srgb, pizza("cmyk8-usswop.jpg")), 5.0)
 	// The measure sees a profile that is passed over: the numbers of the
@@ -179,6 +189,14 @@ func TestWideGamutsComeOutAlike(t *testing.T) {
 	small := image.NewRGBA(srgb.Bounds())
 	draw.CatmullRom.Scale(small, small.Bounds(), raw, raw.Bounds(), draw.Src, nil)
 	require.Greater(t, difference(t, srgb, small), 10.0)
+}
+
+func inverted(img *image.RGBA) *image.RGBA {
+	out := image.NewRGBA(img.Bounds())
+	for i, v := range img.Pix {
+		out.Pix[i] = 255 - v
+	}
+	return out
 }
 
 func encodePNG(t *testing.T, img image.Image) []byte {
