@@ -5,17 +5,24 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/require"
 
 	"proofroom/internal/base/jobs"
 	"proofroom/internal/base/pg"
+	"proofroom/internal/core/catalog"
 	"proofroom/internal/core/media/pool"
 	"proofroom/internal/darkroom/wire"
 )
@@ -69,6 +76,68 @@ func workInChild(order string) {
 	river.AddWorker(workers, NewWorker(New(db, files, client, room, Config{})))
 	fail(client.Start(ctx))
 	select {}
+}
+
+// killingRoom kills its own children when the first of two halves of a
+// photograph has gone to one of them.
+type killingRoom struct {
+	Room
+	children func() []int
+	opened   atomic.Int32
+	killed   atomic.Int32
+}
+
+func (r *killingRoom) Develop(ctx context.Context, original wire.Original, opts wire.Options) (wire.Developed, error) {
+	return r.Room.Develop(ctx, func(ctx context.Context) (io.ReadCloser, int64, error) {
+		f, size, err := original(ctx)
+		if err != nil || r.opened.Add(1) > 1 {
+			return f, size, err
+		}
+		kill := readerFunc(func([]byte) (int, error) {
+			for _, pid := range r.children() {
+				if syscall.Kill(pid, syscall.SIGKILL) == nil {
+					r.killed.Add(1)
+				}
+			}
+			return 0, io.EOF
+		})
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(io.LimitReader(f, size/2), kill, f), f}, size, nil
+	}, opts)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// A child of the darkroom is killed when it has half of a photograph: another
+// gets all of it, and the photograph is ready once.
+func TestADarkroomKilledMidPhotographIsReplaced(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, Config{})
+	// Under a name of its own, its children can be told from those of others.
+	binary := filepath.Join(filepath.Dir(darkroomBinary), "darkroom-to-be-killed")
+	require.NoError(t, os.Link(darkroomBinary, binary))
+	r := &killingRoom{Room: room(t, binary), children: func() (pids []int) {
+		links, _ := filepath.Glob("/proc/[0-9]*/exe")
+		for _, link := range links {
+			if target, err := os.Readlink(link); err == nil && target == binary {
+				pid, _ := strconv.Atoi(strings.Split(link, "/")[2])
+				pids = append(pids, pid)
+			}
+		}
+		return pids
+	}}
+	s := New(f.db.Pool, f.Service.files, f.queue, r, Config{})
+	up := f.upload(t, "a.jpg", photograph(t, aJPEG))
+	require.NoError(t, s.Develop(t.Context(), []uuid.UUID{up.ID}))
+	require.Equal(t, int32(1), r.killed.Load())
+	require.Equal(t, int32(2), r.opened.Load(), "it was tried twice")
+	require.Equal(t, catalog.Ready, f.photo(t, up.ID).State)
+	require.Equal(t, 5, f.count(t, "SELECT count(*) FROM blobs"))
+	require.Equal(t, 1, f.count(t, "SELECT count(*) FROM photos WHERE state = 'ready'"))
 }
 
 // A worker is killed with SIGKILL in the middle of a job, between developing a
