@@ -17,8 +17,9 @@
 //     the transaction that names it.
 //   - A photograph, its original's row and the job that develops it are one
 //     transaction. One job holds a bounded group of photographs.
-//   - The server reads no more of an original than its first bytes, to tell JPEG
-//     and PNG from other files. Everything else is for the darkroom.
+//   - The server looks at no more of an original than its first bytes, to tell
+//     pictures from other files. Everything else is for the darkroom, to which it
+//     goes as it is read from the store, never whole in memory.
 //   - A photograph is unreadable only when the darkroom says so of the
 //     photograph. What is wrong with the machine (no darkroom, a full disk, a
 //     missing file) leaves it processing, and it is tried again.
