@@ -58,3 +58,10 @@ func IsUnreachable(err error) bool {
 		pgconn.SafeToRetry(err) || pgconn.Timeout(err) ||
 		(err != nil && (strings.Contains(err.Error(), "unexpected EOF") || strings.Contains(err.Error(), "conn closed")))
 }
+
+// IsUnequal reports whether must_equal raised: a write in a pipeline reached other
+// rows than it meant to, and the transaction was undone.
+func IsUnequal(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "PR001"
+}

@@ -30,6 +30,6 @@
 // locked before its photographs, photographs by ascending id; new photographs
 // go in by (event, hash), so that two uploads of the same files wait for one
 // another in one order. Whoever sells takes the event FOR KEY SHARE
-// ([Store.ForSaleSteps]); a change of currency takes it FOR UPDATE and so
+// ([Store.HoldStep]); a change of currency takes it FOR UPDATE and so
 // waits for orders that are being written. Every batch may be sent twice.
 package catalog

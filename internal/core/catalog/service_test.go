@@ -383,7 +383,7 @@ func TestAChangeOfCurrencyWaitsForAnOrder(t *testing.T) {
 // forSale reads an event as whoever sells it does.
 func (f *fixture) forSale(ctx context.Context, tx pgx.Tx, eventID uuid.UUID) (Event, error) {
 	var sale ForSale
-	if err := pg.Pipeline(ctx, tx, f.store.ForSaleSteps(eventID, nil, &sale)...); err != nil {
+	if err := pg.Pipeline(ctx, tx, append([]pg.Step{f.store.HoldStep(eventID)}, f.store.ForSaleSteps(eventID, nil, &sale)...)...); err != nil {
 		return Event{}, err
 	}
 	return sale.Event()

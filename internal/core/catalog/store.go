@@ -62,19 +62,22 @@ type ForSale struct {
 	photos  []Photo
 }
 
-// ForSaleSteps read an event and photographs of it, and hold the event's currency
-// until the transaction ends, so that an order can be written in it.
+// HoldStep holds an event's currency until the transaction ends, so that an order
+// can be written in it. Being a statement of its own, it lets the next one see what
+// a change of currency did that it waited for.
+func (s Store) HoldStep(eventID uuid.UUID) pg.Step {
+	return func(ctx context.Context, q pg.DBTX) error {
+		if _, err := s.q.LockEventForSale(ctx, q, eventID); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("hold an event: %w", err)
+		}
+		return nil
+	}
+}
+
+// ForSaleSteps read an event and photographs of it.
 func (s Store) ForSaleSteps(eventID uuid.UUID, photos []uuid.UUID, into *ForSale) []pg.Step {
 	into.eventID, into.ids = eventID, photos
 	return []pg.Step{
-		// The lock is taken in a statement of its own: after waiting for a change
-		// of currency, the next one sees what was changed.
-		func(ctx context.Context, q pg.DBTX) error {
-			if _, err := s.q.LockEventForSale(ctx, q, eventID); err != nil && !errors.Is(err, pgx.ErrNoRows) {
-				return fmt.Errorf("read event: %w", err)
-			}
-			return nil
-		},
 		func(ctx context.Context, q pg.DBTX) error {
 			rows, err := s.q.EventsByID(ctx, q, []uuid.UUID{eventID})
 			if err != nil {

@@ -22,10 +22,26 @@ RETURNING term;
 UPDATE idempotency_keys SET state = 'done', status = @status, body = @body
 WHERE actor_id = @actor_id AND operation = @operation AND key = @key AND state = 'running';
 
--- Takes the row's lock itself. Primary key.
--- name: CompleteAtTerm :execrows
-UPDATE idempotency_keys SET state = 'done', status = @status, body = @body
-WHERE actor_id = @actor_id AND operation = @operation AND key = @key AND state = 'running' AND term = @term;
+-- Primary key.
+-- name: KeyExists :one
+SELECT EXISTS (SELECT FROM idempotency_keys WHERE actor_id = @actor_id AND operation = @operation AND key = @key)::boolean AS ok;
+
+-- Claims a key that nobody has, with the row that its request makes, or raises.
+-- uq_idempotency_key: the second of two waits here for the first.
+-- name: ClaimFresh :exec
+WITH k AS (
+  INSERT INTO idempotency_keys (actor_id, operation, key, fingerprint, state, lease_until, subject_id)
+  VALUES (@actor_id, @operation, @key, @fingerprint, 'running', app_now() + make_interval(secs => @lease_seconds::float8), @subject_id)
+  ON CONFLICT DO NOTHING RETURNING 1
+) SELECT must_equal('idempotency_keys', 1, count(*)) FROM k;
+
+-- Takes the row's lock itself, or raises when the key is no longer the caller's.
+-- Primary key.
+-- name: CompleteFresh :exec
+WITH k AS (
+  UPDATE idempotency_keys SET state = 'done', status = @status, body = @body
+  WHERE actor_id = @actor_id AND operation = @operation AND key = @key AND state = 'running' AND term = @term RETURNING 1
+) SELECT must_equal('idempotency_keys', 1, count(*)) FROM k;
 
 -- Takes the row's lock itself. A term of 0 asks for none.
 -- name: SetSubject :execrows

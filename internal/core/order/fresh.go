@@ -2,7 +2,6 @@ package order
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,9 +12,18 @@ import (
 	"proofroom/internal/core/payment"
 )
 
-// ErrNotFresh says that something happened to an order since it was opened. The
-// transaction is to be undone, and what is known of the order read again.
-var ErrNotFresh = errors.New("order: something happened to it since it was opened")
+// FreshSteps are the statements of OpenTx for a pipeline that is a transaction of
+// its own: a reservation of the same buyer that stands makes it fail
+// ([pg.IsUnequal]). They fill in the attempt's time.
+func (s Store) FreshSteps(n *New, watchAfter time.Duration) []pg.Step {
+	r := n.reservations()
+	return s.openSteps(n, watchAfter, func(ctx context.Context, q pg.DBTX) error {
+		if err := s.q.ReserveFresh(ctx, q, r); err != nil {
+			return fmt.Errorf("reserve: %w", err)
+		}
+		return nil
+	})
+}
 
 // Facts are those of the order that has just been opened.
 func (n *New) Facts() *Facts {
@@ -26,47 +34,43 @@ func (n *New) Facts() *Facts {
 }
 
 // PageSteps record the page of an order to which nothing has happened since it
-// was opened, without reading its facts again: they are those of [New.Facts], and
-// the steps see to it that they still are, else ErrNotFresh. They change f to what
-// it is when they have run; if they fail it is good for nothing. ok is false where
-// that is not all that the page means.
-func (s Store) PageSteps(f *Facts, ref, url string, expiresAt time.Time) (_ []pg.Step, ok bool) {
-	o, a := &f.Order, &f.Attempts[0]
+// was opened, in a pipeline that is a transaction of its own and without reading
+// its facts again: they are those of [New.Facts]. If they no longer are, it fails
+// ([pg.IsUnequal]). The result is what the order is afterwards; without it, the
+// page means more than that the order can be paid, and all has to be looked at.
+func (s Store) PageSteps(fresh *Facts, ref, url string, expiresAt time.Time) (*Facts, []pg.Step) {
+	f := *fresh
+	a := f.Attempts[0]
 	a.Ref, a.URL, a.ExpiresAt = ref, url, &expiresAt
-	d := Derive(f)
-	o.State, o.Version = d.State, o.Version+1
-	one := func(what string, write func(ctx context.Context, q pg.DBTX) (int64, error)) pg.Step {
-		return func(ctx context.Context, q pg.DBTX) error {
-			n, err := write(ctx, q)
-			if err == nil && n != 1 {
-				err = ErrNotFresh
-			}
-			if err != nil {
-				return fmt.Errorf("%s: %w", what, err)
+	f.Attempts = []Attempt{a}
+	d := Derive(&f)
+	if d.State != AwaitingPayment || d.Words() != "" || !orderLock.On() {
+		return nil, nil
+	}
+	f.Order.State, f.Order.Version = d.State, 1
+	return &f, []pg.Step{
+		func(ctx context.Context, q pg.DBTX) error {
+			if err := s.q.AwaitFresh(ctx, q, f.Order.ID); err != nil {
+				return fmt.Errorf("write an order's state: %w", err)
 			}
 			return nil
-		}
-	}
-	return []pg.Step{
-		one("lock the order", func(ctx context.Context, q pg.DBTX) (int64, error) { return s.q.LockFresh(ctx, q, o.ID) }),
-		one("write an attempt's page", func(ctx context.Context, q pg.DBTX) (int64, error) {
-			return s.q.SetFreshPage(ctx, q, db.SetFreshPageParams{Ref: &ref, Url: url, ExpiresAt: &expiresAt, ID: a.ID, OrderID: o.ID})
-		}),
-		one("write an order's state", func(ctx context.Context, q pg.DBTX) (int64, error) {
-			return s.q.UpdateStates(ctx, q, db.UpdateStatesParams{
-				Ids: []uuid.UUID{o.ID}, States: []string{string(o.State)}, Reviews: []string{""}, Refundeds: []int64{0},
-				Versions: []int32{o.Version}, Paids: []bool{false},
-			})
-		}),
+		},
+		func(ctx context.Context, q pg.DBTX) error {
+			err := s.q.PageFresh(ctx, q, db.PageFreshParams{Ref: &ref, Url: url, ExpiresAt: &expiresAt, ID: a.ID, OrderID: f.Order.ID})
+			if err != nil {
+				return fmt.Errorf("write an attempt's page: %w", err)
+			}
+			return nil
+		},
 		func(ctx context.Context, q pg.DBTX) error {
 			err := s.q.InsertHistory(ctx, q, db.InsertHistoryParams{
-				OrderIds: []uuid.UUID{o.ID}, Seqs: []int32{o.Version}, States: []string{string(o.State)},
-				CauseKinds: []string{CauseCheckout}, CauseIds: []uuid.UUID{o.ID},
+				OrderIds: []uuid.UUID{f.Order.ID}, Seqs: []int32{f.Order.Version}, States: []string{string(f.Order.State)},
+				CauseKinds: []string{CauseCheckout}, CauseIds: []uuid.UUID{f.Order.ID},
 			})
 			if err != nil {
 				return fmt.Errorf("write order history: %w", err)
 			}
 			return nil
 		},
-	}, d.State == AwaitingPayment && d.Words() == "" && orderLock.On()
+	}
 }

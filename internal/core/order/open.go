@@ -33,18 +33,34 @@ func (s Store) OpenTx(ctx context.Context, tx pgx.Tx, n New, watchAfter time.Dur
 
 // OpenSteps are the statements of OpenTx. They fill in the attempt's time.
 func (s Store) OpenSteps(n *New, watchAfter time.Duration) []pg.Step {
+	r := n.reservations()
+	return s.openSteps(n, watchAfter, func(ctx context.Context, q pg.DBTX) error {
+		reserved, err := s.q.InsertReservations(ctx, q, db.InsertReservationsParams{OrderID: r.OrderID, BuyerID: r.BuyerID, EventID: r.EventID, PhotoIds: r.PhotoIds})
+		if err != nil {
+			return fmt.Errorf("reserve: %w", err)
+		}
+		if reserved != int64(len(r.PhotoIds)) {
+			return ErrReserved
+		}
+		return nil
+	})
+}
+
+func (n *New) reservations() db.ReserveFreshParams {
+	r := db.ReserveFreshParams{OrderID: n.Order.ID, BuyerID: n.Order.BuyerID, EventID: n.Order.EventID}
+	for _, line := range n.Lines {
+		r.PhotoIds = append(r.PhotoIds, orNil(line.PhotoID))
+	}
+	return r
+}
+
+func (s Store) openSteps(n *New, watchAfter time.Duration, reserve pg.Step) []pg.Step {
 	o, a := n.Order, n.Attempt
 	l := db.InsertLinesParams{OrderID: o.ID, EventID: o.EventID}
-	r := db.InsertReservationsParams{OrderID: o.ID, BuyerID: o.BuyerID, EventID: o.EventID}
 	for _, line := range n.Lines {
-		photo := uuid.Nil
-		if line.PhotoID != nil {
-			photo = *line.PhotoID
-		}
 		l.Ids, l.Ordinals, l.Kinds = append(l.Ids, line.ID), append(l.Ordinals, line.Ordinal), append(l.Kinds, string(line.Kind))
-		l.PhotoIds, l.Names = append(l.PhotoIds, photo), append(l.Names, line.Name)
+		l.PhotoIds, l.Names = append(l.PhotoIds, orNil(line.PhotoID)), append(l.Names, line.Name)
 		l.Prices, l.Commissions = append(l.Prices, line.Price), append(l.Commissions, line.Commission)
-		r.PhotoIds = append(r.PhotoIds, photo)
 	}
 	return []pg.Step{
 		func(ctx context.Context, q pg.DBTX) error {
@@ -63,16 +79,7 @@ func (s Store) OpenSteps(n *New, watchAfter time.Duration) []pg.Step {
 			}
 			return nil
 		},
-		func(ctx context.Context, q pg.DBTX) error {
-			reserved, err := s.q.InsertReservations(ctx, q, r)
-			if err != nil {
-				return fmt.Errorf("reserve: %w", err)
-			}
-			if reserved != int64(len(r.PhotoIds)) {
-				return ErrReserved
-			}
-			return nil
-		},
+		reserve,
 		func(ctx context.Context, q pg.DBTX) error {
 			made, err := s.insertAttempt(ctx, q, a)
 			if err == nil {

@@ -198,6 +198,12 @@ func (s *Service) Create(ctx context.Context, in Input) (Answer, error) {
 			"Nothing was ordered. Sign in, or start a guest session and send its token.")
 	}
 	claim := idempotency.Claim{ActorID: in.Buyer.ID, Operation: operation, Key: in.Key, Fingerprint: in.fingerprint()}
+	if st, ok := s.openPlain(ctx, claim, in); ok {
+		if err := afterOpen.Hit(); err != nil {
+			return Answer{}, err
+		}
+		return s.finish(ctx, claim, st)
+	}
 	for round := 1; ; round++ {
 		st, err := s.open(ctx, claim, in)
 		var overlap *overlapError

@@ -41,18 +41,46 @@ func (e *overlapError) Error() string {
 	return fmt.Sprintf("checkout: %d open orders of the buyer overlap", len(e.orders))
 }
 
+// openPlain is tx 1 of a request that nothing stands in the way of: its key is
+// new, the selection is good, and the buyer has no part of it. What is read first
+// only decides what is tried; one pipeline then writes all of it, or nothing where
+// the key or a thing has been taken since, or the event's currency has changed,
+// which the order's reference to it tells. ok is false whenever it is not plain:
+// open looks again and says what it is.
+func (s *Service) openPlain(ctx context.Context, claim idempotency.Claim, in Input) (_ started, ok bool) {
+	if !s.keys.Guarded() {
+		return started{}, false
+	}
+	var o offer
+	var known bool
+	err := pg.Pipeline(ctx, s.pool, append(s.survey(in, &o), s.keys.KnownStep(claim, &known))...)
+	if err != nil || known || len(o.overlapping) > 0 {
+		return started{}, false
+	}
+	n, err := s.build(ctx, s.pool, in, &o)
+	if err != nil {
+		return started{}, false
+	}
+	err = pg.Pipeline(ctx, s.pool, append([]pg.Step{s.keys.ClaimStep(claim, n.open.Order.ID)}, s.orders.FreshSteps(&n.open, s.cfg.Waits[0])...)...)
+	if err != nil {
+		s.fellBack(ctx, "open", err)
+		return started{}, false
+	}
+	return started{term: 1, orderID: n.open.Order.ID, fresh: n.open.Facts()}, true
+}
+
+// fellBack notes that a pipeline failed for another reason than that something
+// was not as it was expected: what always fails is always slow, and looks well.
+func (s *Service) fellBack(ctx context.Context, what string, err error) {
+	if !pg.IsUnequal(err) {
+		s.log.WarnContext(ctx, "a checkout was not written at once and is written step by step", "what", what, "error", err)
+	}
+}
+
 // open is tx 1: the key, the order, its reservations and its first attempt.
 func (s *Service) open(ctx context.Context, claim idempotency.Claim, in Input) (started, error) {
 	return pg.InTx(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) (started, error) {
-		b := idempotency.Begun{State: idempotency.New, Term: 1}
-		var claimed bool
-		var o offer
-		survey := s.survey(in, &o)
-		// Who claims the key goes on with what was read under it.
-		err := pg.Pipeline(ctx, tx, append([]pg.Step{s.keys.TryStep(claim, &claimed)}, survey...)...)
-		if err == nil && !claimed {
-			b, err = s.keys.BeginTx(ctx, tx, claim)
-		}
+		b, err := s.keys.BeginTx(ctx, tx, claim)
 		if err != nil {
 			return started{}, err
 		}
@@ -69,10 +97,9 @@ func (s *Service) open(ctx context.Context, claim idempotency.Claim, in Input) (
 			}
 		case idempotency.New:
 		}
-		if !claimed {
-			if err := pg.Pipeline(ctx, tx, survey...); err != nil {
-				return started{}, err
-			}
+		var o offer
+		if err := pg.Pipeline(ctx, tx, append([]pg.Step{s.catalog.HoldStep(in.EventID)}, s.survey(in, &o)...)...); err != nil {
+			return started{}, err
 		}
 		n, err := s.build(ctx, tx, in, &o)
 		if p := problem.As(err); p != nil {
@@ -151,7 +178,7 @@ func (s *Service) survey(in Input, o *offer) []pg.Step {
 
 // build checks the selection against the catalogue and the buyer's grants and
 // prices it.
-func (s *Service) build(ctx context.Context, tx pgx.Tx, in Input, o *offer) (built, error) {
+func (s *Service) build(ctx context.Context, q pg.Batcher, in Input, o *offer) (built, error) {
 	photos := o.photos
 	switch {
 	case in.WholeEvent && len(in.Photos) > 0:
@@ -189,7 +216,7 @@ func (s *Service) build(ctx context.Context, tx pgx.Tx, in Input, o *offer) (bui
 		return built{}, err
 	}
 	if len(o.overlapping) > 0 && guardOverlap.On() {
-		same, err := s.same(ctx, tx, o.overlapping, in)
+		same, err := s.same(ctx, q, o.overlapping, in)
 		switch {
 		case err != nil:
 			return built{}, err
@@ -212,11 +239,11 @@ func (s *Service) build(ctx context.Context, tx pgx.Tx, in Input, o *offer) (bui
 // same finds the buyer's open checkout of this very cart, receipt to the same
 // address and paid in the same way if one is asked for, whose page can still be
 // paid or is not known yet.
-func (s *Service) same(ctx context.Context, tx pgx.Tx, overlapping []uuid.UUID, in Input) (*order.Facts, error) {
+func (s *Service) same(ctx context.Context, q pg.Batcher, overlapping []uuid.UUID, in Input) (*order.Facts, error) {
 	if len(overlapping) != 1 {
 		return nil, nil
 	}
-	f, err := s.orders.Get(ctx, tx, overlapping[0])
+	f, err := s.orders.Get(ctx, q, overlapping[0])
 	if err != nil {
 		return nil, err
 	}

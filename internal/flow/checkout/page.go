@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -56,28 +55,22 @@ func (s *Service) finish(ctx context.Context, claim idempotency.Claim, st starte
 var errNotPlain = errors.New("checkout: something happened to the order since it was made")
 
 // conclude is tx 2 where nothing happened to the order since tx 1, and its page
-// says no more than that it is open: then everything is known, and is written in
-// one round trip. It returns errNotPlain, and leaves everything as it was, where
-// that turns out to be otherwise.
+// says no more than that it is open: then everything is known, and is written by
+// one pipeline. It returns errNotPlain, and leaves everything as it was, where that
+// turns out to be otherwise.
 func (s *Service) conclude(ctx context.Context, claim idempotency.Claim, st started, f *order.Facts, page payment.Checkout) (Answer, error) {
-	if f != st.fresh || !page.Open || len(page.Facts) > 0 {
+	if f != st.fresh || !page.Open || len(page.Facts) > 0 || !s.keys.Guarded() {
 		return Answer{}, errNotPlain
 	}
-	paged := *f
-	paged.Attempts = slices.Clone(f.Attempts)
-	steps, ok := s.orders.PageSteps(&paged, page.Ref, page.URL, page.ExpiresAt)
-	if !ok {
+	paged, steps := s.orders.PageSteps(f, page.Ref, page.URL, page.ExpiresAt)
+	if paged == nil {
 		return Answer{}, errNotPlain
 	}
-	answer := Answer{Status: 201, Body: marshal(result(&paged))}
-	err := pg.Exec(ctx, s.pool, func(ctx context.Context, tx pgx.Tx) error {
-		return pg.Pipeline(ctx, tx, append([]pg.Step{s.keys.CompleteStep(claim, st.term, answer.Status, answer.Body)}, steps...)...)
-	})
-	switch {
-	case errors.Is(err, idempotency.ErrLost), errors.Is(err, order.ErrNotFresh):
+	answer := Answer{Status: 201, Body: marshal(result(paged))}
+	err := pg.Pipeline(ctx, s.pool, append([]pg.Step{s.keys.CompleteStep(claim, st.term, answer.Status, answer.Body)}, steps...)...)
+	if err != nil {
+		s.fellBack(ctx, "page", err)
 		return Answer{}, errNotPlain
-	case err != nil:
-		return Answer{}, s.failed(ctx, claim, st, err)
 	}
 	return answer, afterPage.Hit()
 }

@@ -11,6 +11,37 @@ import (
 	"github.com/google/uuid"
 )
 
+const claimFresh = `-- name: ClaimFresh :exec
+WITH k AS (
+  INSERT INTO idempotency_keys (actor_id, operation, key, fingerprint, state, lease_until, subject_id)
+  VALUES ($1, $2, $3, $4, 'running', app_now() + make_interval(secs => $5::float8), $6)
+  ON CONFLICT DO NOTHING RETURNING 1
+) SELECT must_equal('idempotency_keys', 1, count(*)) FROM k
+`
+
+type ClaimFreshParams struct {
+	ActorID      uuid.UUID
+	Operation    string
+	Key          string
+	Fingerprint  []byte
+	LeaseSeconds float64
+	SubjectID    *uuid.UUID
+}
+
+// Claims a key that nobody has, with the row that its request makes, or raises.
+// uq_idempotency_key: the second of two waits here for the first.
+func (q *Queries) ClaimFresh(ctx context.Context, db DBTX, arg ClaimFreshParams) error {
+	_, err := db.Exec(ctx, claimFresh,
+		arg.ActorID,
+		arg.Operation,
+		arg.Key,
+		arg.Fingerprint,
+		arg.LeaseSeconds,
+		arg.SubjectID,
+	)
+	return err
+}
+
 const complete = `-- name: Complete :execrows
 UPDATE idempotency_keys SET state = 'done', status = $1, body = $2
 WHERE actor_id = $3 AND operation = $4 AND key = $5 AND state = 'running'
@@ -39,12 +70,14 @@ func (q *Queries) Complete(ctx context.Context, db DBTX, arg CompleteParams) (in
 	return result.RowsAffected(), nil
 }
 
-const completeAtTerm = `-- name: CompleteAtTerm :execrows
-UPDATE idempotency_keys SET state = 'done', status = $1, body = $2
-WHERE actor_id = $3 AND operation = $4 AND key = $5 AND state = 'running' AND term = $6
+const completeFresh = `-- name: CompleteFresh :exec
+WITH k AS (
+  UPDATE idempotency_keys SET state = 'done', status = $1, body = $2
+  WHERE actor_id = $3 AND operation = $4 AND key = $5 AND state = 'running' AND term = $6 RETURNING 1
+) SELECT must_equal('idempotency_keys', 1, count(*)) FROM k
 `
 
-type CompleteAtTermParams struct {
+type CompleteFreshParams struct {
 	Status    *int32
 	Body      []byte
 	ActorID   uuid.UUID
@@ -53,9 +86,10 @@ type CompleteAtTermParams struct {
 	Term      int32
 }
 
-// Takes the row's lock itself. Primary key.
-func (q *Queries) CompleteAtTerm(ctx context.Context, db DBTX, arg CompleteAtTermParams) (int64, error) {
-	result, err := db.Exec(ctx, completeAtTerm,
+// Takes the row's lock itself, or raises when the key is no longer the caller's.
+// Primary key.
+func (q *Queries) CompleteFresh(ctx context.Context, db DBTX, arg CompleteFreshParams) error {
+	_, err := db.Exec(ctx, completeFresh,
 		arg.Status,
 		arg.Body,
 		arg.ActorID,
@@ -63,10 +97,7 @@ func (q *Queries) CompleteAtTerm(ctx context.Context, db DBTX, arg CompleteAtTer
 		arg.Key,
 		arg.Term,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	return err
 }
 
 const forget = `-- name: Forget :execrows
@@ -115,6 +146,24 @@ func (q *Queries) InsertKey(ctx context.Context, db DBTX, arg InsertKeyParams) (
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const keyExists = `-- name: KeyExists :one
+SELECT EXISTS (SELECT FROM idempotency_keys WHERE actor_id = $1 AND operation = $2 AND key = $3)::boolean AS ok
+`
+
+type KeyExistsParams struct {
+	ActorID   uuid.UUID
+	Operation string
+	Key       string
+}
+
+// Primary key.
+func (q *Queries) KeyExists(ctx context.Context, db DBTX, arg KeyExistsParams) (bool, error) {
+	row := db.QueryRow(ctx, keyExists, arg.ActorID, arg.Operation, arg.Key)
+	var ok bool
+	err := row.Scan(&ok)
+	return ok, err
 }
 
 const lockKey = `-- name: LockKey :one

@@ -12,28 +12,32 @@ import (
 	"github.com/google/uuid"
 )
 
-const lockFresh = `-- name: LockFresh :execrows
-SELECT FROM orders WHERE id = $1 AND state = 'created' AND version = 0 AND review = '' AND refunded = 0 FOR NO KEY UPDATE
+const awaitFresh = `-- name: AwaitFresh :exec
+WITH o AS (
+  UPDATE orders SET state = 'awaiting_payment', version = 1, changed_at = app_now()
+  WHERE id = $1 AND state = 'created' AND version = 0 AND review = '' AND refunded = 0 RETURNING 1
+) SELECT must_equal('orders', 1, count(*)) FROM o
 `
 
-// An order as it was opened, locked: no row when anything happened to it since.
-// Primary key; a lock that was waited for looks at the row again.
-func (q *Queries) LockFresh(ctx context.Context, db DBTX, id uuid.UUID) (int64, error) {
-	result, err := db.Exec(ctx, lockFresh, id)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+// The state of an order as it was opened. Besides UpdateStates the only writer of
+// orders.state; it takes the order's lock itself. Primary key; a lock that was
+// waited for looks at the row again.
+func (q *Queries) AwaitFresh(ctx context.Context, db DBTX, id uuid.UUID) error {
+	_, err := db.Exec(ctx, awaitFresh, id)
+	return err
 }
 
-const setFreshPage = `-- name: SetFreshPage :execrows
-UPDATE attempts a SET provider_ref = $1, url = $2, expires_at = $3, changed_at = app_now()
-WHERE a.id = $4 AND a.order_id = $5 AND a.ordinal = 1 AND a.status = 'open' AND a.provider_ref IS NULL
-  AND NOT EXISTS (SELECT FROM attempts n WHERE n.order_id = $5 AND n.ordinal > 1)
-  AND NOT EXISTS (SELECT FROM payments p WHERE p.order_id = $5)
+const pageFresh = `-- name: PageFresh :exec
+WITH a AS (
+  UPDATE attempts a SET provider_ref = $1, url = $2, expires_at = $3, changed_at = app_now()
+  WHERE a.id = $4 AND a.order_id = $5 AND a.ordinal = 1 AND a.status = 'open' AND a.provider_ref IS NULL
+    AND NOT EXISTS (SELECT FROM attempts n WHERE n.order_id = $5 AND n.ordinal > 1)
+    AND NOT EXISTS (SELECT FROM payments p WHERE p.order_id = $5)
+  RETURNING 1
+) SELECT must_equal('attempts', 1, count(*)) FROM a
 `
 
-type SetFreshPageParams struct {
+type PageFreshParams struct {
 	Ref       *string
 	Url       string
 	ExpiresAt *time.Time
@@ -41,19 +45,49 @@ type SetFreshPageParams struct {
 	OrderID   uuid.UUID
 }
 
-// The page of the only attempt of an order as it was opened, under LockFresh and
+// The page of the only attempt of an order as it was opened, after AwaitFresh and
 // in a statement of its own, which sees what the last holder of the lock did.
 // uq_attempt_ordinal, index payments_order.
-func (q *Queries) SetFreshPage(ctx context.Context, db DBTX, arg SetFreshPageParams) (int64, error) {
-	result, err := db.Exec(ctx, setFreshPage,
+func (q *Queries) PageFresh(ctx context.Context, db DBTX, arg PageFreshParams) error {
+	_, err := db.Exec(ctx, pageFresh,
 		arg.Ref,
 		arg.Url,
 		arg.ExpiresAt,
 		arg.ID,
 		arg.OrderID,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	return err
+}
+
+const reserveFresh = `-- name: ReserveFresh :exec
+
+WITH r AS (
+  INSERT INTO reservations (order_id, buyer_id, event_id, photo_id)
+  SELECT $2, $3, $4, nullif(u.photo_id, '00000000-0000-0000-0000-000000000000')
+  FROM (SELECT unnest($1::uuid[]) AS photo_id) u
+  ORDER BY u.photo_id
+  ON CONFLICT DO NOTHING RETURNING 1
+) SELECT must_equal('reservations', cardinality($1::uuid[]), count(*)) FROM r
+`
+
+type ReserveFreshParams struct {
+	PhotoIds []uuid.UUID
+	OrderID  uuid.UUID
+	BuyerID  uuid.UUID
+	EventID  uuid.UUID
+}
+
+// Checkouts that nothing disturbs are written in pipelines of their own: one
+// transaction in one round trip, in which whatever is not as it was expected
+// raises. Who made the order then looks at everything.
+// uq_reservation_photo, uq_reservation_event, in the order of the keys, as in
+// InsertReservations.
+func (q *Queries) ReserveFresh(ctx context.Context, db DBTX, arg ReserveFreshParams) error {
+	_, err := db.Exec(ctx, reserveFresh,
+		arg.PhotoIds,
+		arg.OrderID,
+		arg.BuyerID,
+		arg.EventID,
+	)
+	return err
 }
