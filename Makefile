@@ -55,7 +55,7 @@ verify: build
 
 # FUZZTIME is how long each target runs, FUZZ which: make fuzz FUZZTIME=5s FUZZ=Cursor
 fuzz:
-	@scripts/fuzz $(or $(FUZZTIME),1m) $(FUZZ)
+	@scripts/fuzz '$(or $(FUZZTIME),1m)' '$(FUZZ)'
 
 clean:
 	rm -rf bin artifacts
