@@ -187,7 +187,11 @@ func inspectWebP(b []byte) (header, error) {
 			found = true
 			// The decoder holds the whole picture, and for a lossless one its
 			// own copy besides.
-			h.memory = max(h.memory, map[string]int64{"VP8 ": 4, "VP8L": 8}[kind]*int64(max(width, h.width))*int64(max(height, h.height)))
+			perPixel := int64(4)
+			if kind == "VP8L" {
+				perPixel = 8
+			}
+			h.memory = max(h.memory, perPixel*int64(max(width, h.width))*int64(max(height, h.height)))
 		case "ANMF":
 			frames++
 		case "EXIF", "XMP ", "ICCP":

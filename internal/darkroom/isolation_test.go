@@ -71,8 +71,8 @@ func newProbe(t *testing.T) probe {
 	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "confineprobe", "-o", p.binary, "./confine/testdata/probe")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": p.socket, "unix ": "@" + p.abstract} {
-		l, err := new(net.ListenConfig).Listen(t.Context(), strings.TrimSpace(network), address)
+	for address, network := range map[string]string{"127.0.0.1:0": "tcp", p.socket: "unix", "@" + p.abstract: "unix"} {
+		l, err := new(net.ListenConfig).Listen(t.Context(), network, address)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = l.Close() })
 		if at, ok := l.Addr().(*net.TCPAddr); ok {

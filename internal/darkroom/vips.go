@@ -76,14 +76,14 @@ type picture struct {
 // side, upright, in sRGB, on white.
 func expose(original []byte, format string, shrink, side int) (picture, error) {
 	var out C.struct_pixels
-	failed := C.expose(formats[format], unsafe.Pointer(unsafe.SliceData(original)), C.size_t(len(original)), C.int(shrink), C.int(side), &out)
+	failed := C.expose(formats[format], unsafe.Pointer(unsafe.SliceData(original)), C.size_t(len(original)), C.int(shrink), C.int(side), &out) //nolint:gocritic // of what cgo makes of it
 	return taken(out, failed)
 }
 
 // smaller is the picture with a long side, if it is larger.
 func (p picture) smaller(side int) (picture, error) {
 	var out C.struct_pixels
-	failed := C.reduce(p.data(), C.int(p.width), C.int(p.height), C.int(side), &out)
+	failed := C.reduce(p.data(), C.int(p.width), C.int(p.height), C.int(side), &out) //nolint:gocritic // of what cgo makes of it
 	return taken(out, failed)
 }
 
@@ -104,9 +104,9 @@ func (p picture) encode(format string, quality int) ([]byte, error) {
 	var length C.size_t
 	var failed C.int
 	if format == wire.WebP {
-		failed = C.save_webp(p.data(), C.int(p.width), C.int(p.height), C.int(quality), &file, &length)
+		failed = C.save_webp(p.data(), C.int(p.width), C.int(p.height), C.int(quality), &file, &length) //nolint:gocritic // of what cgo makes of it
 	} else {
-		failed = C.save_jpeg(p.data(), C.int(p.width), C.int(p.height), C.int(quality), &file, &length)
+		failed = C.save_jpeg(p.data(), C.int(p.width), C.int(p.height), C.int(quality), &file, &length) //nolint:gocritic // of what cgo makes of it
 	}
 	if failed != 0 {
 		return nil, libraryError()

@@ -137,7 +137,7 @@ type job struct {
 // store that is slow to read from is not the photograph's fault.
 type patient struct {
 	c       *child
-	ctx     context.Context //nolint:containedctx // it lives as long as one call
+	ctx     context.Context // it lives as long as one call
 	timeout time.Duration
 }
 

@@ -225,7 +225,7 @@ func (p *Pool) try(ctx context.Context, original wire.Original, opts wire.Option
 	if err != nil {
 		return nil, wire.Reply{}, fmt.Errorf("%w: %w", wire.ErrSource, err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	var bad *wire.Unreadable
 	switch {
 	case size == 0:
