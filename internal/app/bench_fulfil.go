@@ -21,7 +21,7 @@ type benchFulfilCmd struct {
 	Rounds  int               `name:"rounds" default:"2" placeholder:"N" help:"How often each side takes its turn (${default})."`
 	History int               `name:"history" default:"1000000" placeholder:"N" help:"Finished orders of the side history (${default})."`
 	Quick   bool              `name:"quick" help:"6,000 webhooks a run and 20,000 finished orders: to see that it works."`
-	Only    []string          `name:"only" placeholder:"SIDE" enum:"floor,stripe,mixed,hot,open,drain,history" help:"Measure only these: floor, stripe, mixed, hot, open, drain, history."`
+	Only    []string          `name:"only" placeholder:"SIDE" enum:"floor,stripe,mixed,hot,open,stored,drain,history" help:"Measure only these: floor, stripe, mixed, hot, open, stored, drain, history."`
 	PG      map[string]string `name:"pg" placeholder:"NAME=VALUE" help:"Settings of PostgreSQL beyond those of production."`
 	Env     []string          `name:"env" placeholder:"NAME=VALUE" help:"Settings of the server beyond its own, as in its environment."`
 	Pprof   string            `name:"pprof" placeholder:"DIR" help:"Write a CPU profile of the server, of five seconds of each run, into this folder."`

@@ -20,9 +20,9 @@ WITH t AS MATERIALIZED (
   RETURNING orders.id, orders.buyer_id, creator_id, email, gross, commission, version,
             a.id AS attempt_id, a.provider_ref, a.payment_id, a.inbox_id, a.n, a.ms
 ), event AS (
-  INSERT INTO inbox (id, provider, account, event_id, object_id, event_type, class, applier, state, facts, ready, attempts, headers, body, said_at, done_at)
+  INSERT INTO inbox (id, provider, account, event_id, object_id, event_type, class, applier, state, facts, ready, headers, body, said_at, done_at)
   SELECT inbox_id, 'stripe', 'main', 'evt_' || bench.scattered('evt', :batch::int, n, 24), provider_ref, 'checkout.session.completed',
-         'fact', 'order', 'done', convert_to(:facts, 'UTF8'), true, 1, convert_to(:headers, 'UTF8'), convert_to(:body, 'UTF8'), app_now(), app_now()
+         'fact', 'order', 'done', convert_to(:facts, 'UTF8'), true, convert_to(:headers, 'UTF8'), convert_to(:body, 'UTF8'), app_now(), app_now()
   FROM o
 ), payment AS (
   INSERT INTO payments (provider, account, payment_id, order_id, attempt_id, status, amount, currency, inbox_id)

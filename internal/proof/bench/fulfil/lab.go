@@ -107,8 +107,12 @@ func openPool(ctx context.Context, url, role string, size int32) (*pgxpool.Pool,
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
-// serve starts the server, as role proofroom_app, configured for all providers.
-func (l *lab) serve(ctx context.Context) (err error) {
+// storeFirst has the server answer when an event is stored, and fulfil it after.
+const storeFirst = "PROOFROOM_STORE_FIRST=true"
+
+// serve starts the server, as role proofroom_app, configured for all providers and
+// with further settings of its environment.
+func (l *lab) serve(ctx context.Context, env ...string) (err error) {
 	l.server, err = bench.Serve(ctx, l.binary, l.dir, l.url,
 		[]string{"--stripe-url", l.base, "--paypal-url", l.base + "/paypal", "--paypal-root-ca", load.RootCA(l.dir), "--flutterwave-url", l.base + "/flutterwave"},
 		append([]string{
@@ -116,7 +120,7 @@ func (l *lab) serve(ctx context.Context) (err error) {
 			"PROOFROOM_PAYPAL_CLIENT_ID=" + load.PayPalClient, "PROOFROOM_PAYPAL_CLIENT_SECRET=" + load.PayPalSecret,
 			"PROOFROOM_PAYPAL_WEBHOOK_ID=" + load.PayPalWebhook,
 			"PROOFROOM_FLUTTERWAVE_SECRET_KEY=" + load.FlutterwaveKey, "PROOFROOM_FLUTTERWAVE_SECRET_HASHES=" + load.FlutterwaveSecret,
-		}, l.env...))
+		}, append(env, l.env...)...))
 	return err
 }
 

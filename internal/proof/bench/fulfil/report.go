@@ -29,9 +29,12 @@ type Report struct {
 	Duplicates      int       `json:"duplicates"`
 	Hot             *Relative `json:"hot_wallet"`
 	History         *History  `json:"history"`
-	RSS             float64   `json:"rss_mb"` // the most that the server had at the end of a round
-	CPU             *CPU      `json:"cpu_us_per_event"`
-	Settings        Settings  `json:"settings"`
+	// Fallbacks are facts that were not fulfilled with their receipt, of the sides on
+	// which they should be: they were left to the drain, or fulfilling them failed.
+	Fallbacks int      `json:"fallbacks"`
+	RSS       float64  `json:"rss_mb"` // the most that the server had at the end of a round
+	CPU       *CPU     `json:"cpu_us_per_event"`
+	Settings  Settings `json:"settings"`
 
 	// Sides has each side at each number of clients.
 	Sides  []Side   `json:"sides"`
@@ -134,7 +137,7 @@ func (r *Report) finish() error {
 	floor := r.rate(SideFloor, floorClients)
 	floorCPU := bench.Median(r.of(SideFloor, floorClients, func(x Round) float64 { return x.CPU.Database }))
 	eventsOf := func(x Round) int {
-		if x.Side == SideDrain || x.Side == drainEmpty || x.Side == drainHistory {
+		if x.Side == SideDrain {
 			return x.Granted
 		}
 		return r.Settings.Events
@@ -164,6 +167,7 @@ func (r *Report) finish() error {
 	}
 	for _, x := range r.Rounds {
 		r.Lost, r.Duplicates, r.Void, r.RSS = r.Lost+x.Lost, r.Duplicates+x.Duplicates, r.Void || x.Void, max(r.RSS, x.RSS)
+		r.Fallbacks += x.Facts["left"] + x.Facts["failed"]
 		for _, b := range x.Broken {
 			r.Broken = append(r.Broken, fmt.Sprintf("%s, %d clients: %s", x.Side, x.Clients, b))
 		}
@@ -199,11 +203,7 @@ func (r *Report) finish() error {
 			return &x
 		}
 		r.History = &History{
-			Orders: r.Settings.History, Relative: part(stripeHistory, stripeEmpty, s.Clients), DrainRelative: part(drainHistory, drainEmpty, 1),
-		}
-		if r.CeilingPerS == nil {
-			ceiling := r.rate(drainEmpty, 1)
-			r.CeilingPerS = &ceiling
+			Orders: r.Settings.History, Relative: part(stripeHistory, stripeEmpty, s.Clients), DrainRelative: part(storedHistory, storedEmpty, s.Clients),
 		}
 	}
 	if s, ok := r.best(SideOpen); ok {
@@ -233,6 +233,13 @@ func (r *Report) WriteTable(w io.Writer) error {
 	s := &r.Settings
 	_, err := fmt.Fprintf(w, "PostgreSQL %s, fsync %s, synchronous_commit %s, full_page_writes %s, fdatasync %.0f us, %d cores, %d events a run, bodies of %d bytes\n",
 		s.PostgreSQL, s.Fsync, s.SynchronousCommit, s.FullPageWrites, s.FdatasyncMicros, s.Cores, s.Events, s.BodyBytes)
+	if r.History != nil {
+		_, _ = fmt.Fprintf(w, "with %d finished orders: %.2f of the rate without, where events are stored first %.2f\n",
+			r.History.Orders, *r.History.Relative, *r.History.DrainRelative)
+	}
+	if r.Fallbacks > 0 {
+		_, _ = fmt.Fprintf(w, "%d facts were not fulfilled with their receipt\n", r.Fallbacks)
+	}
 	for _, b := range r.Broken {
 		_, _ = fmt.Fprintln(w, "BROKEN:", b)
 	}

@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strconv"
 	"time"
 
 	"proofroom/internal/proof/bench"
@@ -34,9 +36,12 @@ type Round struct {
 	CPUShare float64 `json:"cpu_share"` // of all processors, by everything that was measured
 	RSS      float64 `json:"rss_mb"`    // of the server, at its end
 	WAL      float64 `json:"wal_bytes_per_event"`
-	Warnings int     `json:"warnings"` // lines of the server's log at level warn and above: fallbacks are among them
-	Others   float64 `json:"others"`   // share of the machine that others used
-	Void     bool    `json:"void"`     // more than bench.MaxOthers
+	Warnings int     `json:"warnings"` // lines of the server's log at level warn and above
+	// Facts says what became of facts with their receipt, as the server counts them:
+	// fulfilled or known, left to the drain, or failed and stored for it.
+	Facts  map[string]int `json:"facts,omitempty"`
+	Others float64        `json:"others"` // share of the machine that others used
+	Void   bool           `json:"void"`   // more than bench.MaxOthers
 }
 
 // CPU is processor time for each event, in microseconds.
@@ -65,6 +70,7 @@ type meter struct {
 	usage    map[string]bench.Usage
 	lsn      string
 	logBytes int64
+	facts    map[string]int
 }
 
 func (l *lab) meter(ctx context.Context) (*meter, error) {
@@ -72,12 +78,17 @@ func (l *lab) meter(ctx context.Context) (*meter, error) {
 	if err := l.db.QueryRow(ctx, `SELECT pg_current_wal_insert_lsn()::text`).Scan(&m.lsn); err != nil {
 		return nil, err
 	}
+	var err error
 	if l.server != nil {
-		if info, err := os.Stat(l.server.LogTo); err == nil {
-			m.logBytes = info.Size()
+		info, err := os.Stat(l.server.LogTo)
+		if err != nil {
+			return nil, err
+		}
+		m.logBytes = info.Size()
+		if m.facts, err = l.facts(ctx); err != nil {
+			return nil, err
 		}
 	}
-	var err error
 	if m.usage, err = l.usage(); err != nil {
 		return nil, err
 	}
@@ -124,10 +135,60 @@ func (m *meter) read(ctx context.Context, r *Round, events int, began time.Time)
 		return err
 	}
 	r.WAL = bench.Round(float64(wal)/float64(events), 0)
-	if m.l.server != nil {
-		r.Warnings, err = warnings(m.l.server.LogTo, m.logBytes)
+	if m.l.server == nil {
+		return nil
 	}
+	facts, err := m.l.facts(ctx)
+	if err != nil {
+		return err
+	}
+	for outcome, n := range facts {
+		if n -= m.facts[outcome]; n > 0 {
+			if r.Facts == nil {
+				r.Facts = map[string]int{}
+			}
+			r.Facts[outcome] = n
+		}
+	}
+	r.Warnings, err = warnings(m.l.server.LogTo, m.logBytes)
 	return err
+}
+
+var factsCounted = regexp.MustCompile(`(?m)^proofroom_facts_received_total\{outcome="(\w+)"\} ([0-9.e+]+)$`)
+
+// facts reads what the server has counted.
+func (l *lab) facts(ctx context.Context) (map[string]int, error) {
+	raw, err := l.admin(ctx, "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int{}
+	for _, found := range factsCounted.FindAllSubmatch(raw, -1) {
+		n, err := strconv.ParseFloat(string(found[2]), 64)
+		if err != nil {
+			return nil, fmt.Errorf("read the server's metrics: %w", err)
+		}
+		out[string(found[1])] = int(n)
+	}
+	return out, nil
+}
+
+// admin asks the server's own address for operators.
+func (l *lab) admin(ctx context.Context, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.server.Admin+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the server for %s: %w", path, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	raw, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the server answered %s with status %d", path, res.StatusCode)
+	}
+	return raw, err
 }
 
 // warnings counts the lines of a log, from an offset, that somebody should read.
@@ -221,18 +282,9 @@ const profileSeconds = 5
 
 // profile writes what the server spends its time on to a file.
 func (l *lab) profile(ctx context.Context, file string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", l.server.Admin, profileSeconds), http.NoBody)
+	raw, err := l.admin(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", profileSeconds))
 	if err != nil {
 		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("profile the server: %w", err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	raw, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		return errors.Join(fmt.Errorf("profile the server: status %d", res.StatusCode), err)
 	}
 	return os.WriteFile(file, raw, 0o600)
 }

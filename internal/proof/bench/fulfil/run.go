@@ -19,18 +19,19 @@ const (
 	SideStripe  = "stripe"  // facts: their signed body is all that is needed
 	SideMixed   = "mixed"   // a third from each provider, with what has to be fetched
 	SideHot     = "hot"     // as stripe, all of one creator
+	SideStored  = "stored"  // as stripe, where the answer means stored and a drainer follows
 	SideOpen    = "open"    // as stripe, at 70 % of the rate, for the time of an answer
 	SideDrain   = "drain"   // the settlement of events that are stored: the ceiling
-	SideHistory = "history" // stripe and drain, with and without finished orders
+	SideHistory = "history" // stripe and stored, with and without finished orders
 )
 
 // Sides lists them in the order in which they take turns.
-var Sides = []string{SideFloor, SideStripe, SideMixed, SideHot, SideOpen, SideDrain, SideHistory}
+var Sides = []string{SideFloor, SideStripe, SideMixed, SideHot, SideOpen, SideStored, SideDrain, SideHistory}
 
 // The parts of the history, which have a database each.
 const (
 	stripeEmpty, stripeHistory = "stripe-empty", "stripe-history"
-	drainEmpty, drainHistory   = "drain-empty", "drain-history"
+	storedEmpty, storedHistory = "stored-empty", "stored-history"
 )
 
 // Options say what to measure.
@@ -126,39 +127,46 @@ func (b *bencher) inTurns(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close(l)) }()
-	var served, drained []turn
+	var turns, stored, drained []turn
 	orders := load.Orders(b.Events)
 	for range b.Rounds {
-		for _, side := range b.Sides {
-			switch side {
-			case SideFloor:
-				served = append(served, turn{side, floorClients, l.set(orders, false, false)})
-			case SideOpen:
-				served = append(served, turn{side, openClients, l.set(orders, false, false)})
-			case SideHot:
-				served = append(served, turn{side, b.headClients(), l.set(orders, false, true)})
-			case SideStripe, SideMixed:
-				for _, c := range b.Clients {
-					served = append(served, turn{side, c, l.set(orders, side == SideMixed, false)})
-				}
-			case SideDrain:
+		for _, side := range Sides {
+			switch {
+			case !b.wants(side):
+			case side == SideFloor:
+				turns = append(turns, turn{side, floorClients, l.set(orders, false, false)})
+			case side == SideOpen:
+				turns = append(turns, turn{side, openClients, l.set(orders, false, false)})
+			case side == SideHot:
+				turns = append(turns, turn{side, b.headClients(), l.set(orders, false, true)})
+			case side == SideStored:
+				stored = append(stored, turn{side, b.headClients(), l.set(orders, false, false)})
+			case side == SideDrain:
 				drained = append(drained, turn{side, 1, l.set(orders, false, false)})
+			case side != SideHistory:
+				for _, c := range b.Clients {
+					turns = append(turns, turn{side, c, l.set(orders, side == SideMixed, false)})
+				}
 			}
 		}
 	}
-	warm := l.set(load.Orders(b.warmUp()), b.wants(SideMixed), false)
-	if err := b.prepare(ctx, l, append(slices.Concat(served, drained), turn{set: warm})); err != nil {
+	warm := [3]load.Set{b.warmSet(l, b.wants(SideMixed)), b.warmSet(l, false), b.warmSet(l, false)}
+	all := slices.Concat(turns, stored, drained)
+	for _, s := range warm {
+		all = append(all, turn{set: s})
+	}
+	if err := b.prepare(ctx, l, all); err != nil {
 		return err
 	}
-	if err := b.start(ctx, l, warm); err != nil {
-		return err
-	}
-	for _, t := range served {
-		if err := b.take(ctx, l, t); err != nil {
-			return err
+	if b.wants(SideFloor) {
+		if _, err := l.floor(ctx, warm[2]); err != nil {
+			return fmt.Errorf("warm up: %w", err)
 		}
 	}
-	if err := l.stopServer(); err != nil {
+	if err := b.served(ctx, l, warm[0], turns); err != nil {
+		return err
+	}
+	if err := b.served(ctx, l, warm[1], stored, storeFirst); err != nil {
 		return err
 	}
 	for _, t := range drained {
@@ -169,11 +177,35 @@ func (b *bencher) inTurns(ctx context.Context) (err error) {
 	return nil
 }
 
+// served takes turns against one server, which is started for them.
+func (b *bencher) served(ctx context.Context, l *lab, warm load.Set, turns []turn, env ...string) error {
+	if len(turns) == 0 {
+		return nil
+	}
+	if err := b.start(ctx, l, warm, env...); err != nil {
+		return err
+	}
+	for _, t := range turns {
+		if err := b.take(ctx, l, t); err != nil {
+			return err
+		}
+	}
+	return l.stopServer()
+}
+
 // history measures with and without finished orders, in turns, on two databases.
 func (b *bencher) history(ctx context.Context) (err error) {
 	var labs [2]*lab
-	var served, drained [2][]turn
 	orders := load.Orders(b.Events)
+	modes := []struct {
+		sides [2]string // without and with history
+		env   []string
+		turns [2][]turn
+		warm  [2]load.Set
+	}{
+		{sides: [2]string{stripeEmpty, stripeHistory}},
+		{sides: [2]string{storedEmpty, storedHistory}, env: []string{storeFirst}},
+	}
 	for i := range labs {
 		l, err := b.open(ctx)
 		if err != nil {
@@ -189,22 +221,27 @@ func (b *bencher) history(ctx context.Context) (err error) {
 			}
 			b.tell("made in %s", time.Since(began).Round(time.Second))
 		}
-		for range b.Rounds {
-			served[i] = append(served[i], turn{[2]string{stripeEmpty, stripeHistory}[i], b.headClients(), l.set(orders, false, false)})
-			drained[i] = append(drained[i], turn{[2]string{drainEmpty, drainHistory}[i], 1, l.set(orders, false, false)})
+		var all []turn
+		for m := range modes {
+			for range b.Rounds {
+				modes[m].turns[i] = append(modes[m].turns[i], turn{modes[m].sides[i], b.headClients(), l.set(orders, false, false)})
+			}
+			modes[m].warm[i] = b.warmSet(l, false)
+			all = append(append(all, modes[m].turns[i]...), turn{set: modes[m].warm[i]})
 		}
-		warm := l.set(load.Orders(b.warmUp()), false, false)
-		if err := b.prepare(ctx, l, append(slices.Concat(served[i], drained[i]), turn{set: warm})); err != nil {
-			return err
-		}
-		if err := b.start(ctx, l, warm); err != nil {
+		if err := b.prepare(ctx, l, all); err != nil {
 			return err
 		}
 	}
-	for _, turns := range [][2][]turn{served, drained} {
+	for _, mode := range modes {
+		for i, l := range labs {
+			if err := b.start(ctx, l, mode.warm[i], mode.env...); err != nil {
+				return err
+			}
+		}
 		for round := range b.Rounds {
 			for i, l := range labs {
-				if err := b.take(ctx, l, turns[i][round]); err != nil {
+				if err := b.take(ctx, l, mode.turns[i][round]); err != nil {
 					return err
 				}
 			}
@@ -216,6 +253,11 @@ func (b *bencher) history(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// warmSet names the orders of a warm-up.
+func (b *bencher) warmSet(l *lab, mixed bool) load.Set {
+	return l.set(load.Orders(b.warmUp()), mixed, false)
 }
 
 // prepare makes the orders of all turns.
@@ -247,10 +289,12 @@ func (b *bencher) take(ctx context.Context, l *lab, t turn) error {
 	switch t.side {
 	case SideFloor:
 		r, err = l.floor(ctx, t.set)
-	case SideDrain, drainEmpty, drainHistory:
+	case SideDrain:
 		r, err = l.drain(ctx, t.side, t.set)
 	case SideOpen:
-		if how.rate = openShare * b.report.rate(SideStripe, b.headClients()); how.rate == 0 {
+		// Of the events, not of the orders: a repetition is due as well.
+		granted := b.report.rate(SideStripe, b.headClients())
+		if how.rate = openShare * granted * float64(b.Events) / float64(load.Orders(b.Events)); how.rate == 0 {
 			return errors.New("the open loop needs the rate of the closed one: measure the side stripe as well")
 		}
 		r, err = l.ours(ctx, how)
@@ -271,8 +315,8 @@ func (b *bencher) take(ctx context.Context, l *lab, t turn) error {
 }
 
 // start starts the server and has it work a little.
-func (b *bencher) start(ctx context.Context, l *lab, warm load.Set) error {
-	if err := l.serve(ctx); err != nil {
+func (b *bencher) start(ctx context.Context, l *lab, warm load.Set, env ...string) error {
+	if err := l.serve(ctx, env...); err != nil {
 		return err
 	}
 	if _, err := l.ours(ctx, run{side: "warm-up", set: warm, events: b.warmUp(), clients: b.Clients[0]}); err != nil {

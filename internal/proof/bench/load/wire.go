@@ -3,6 +3,7 @@ package load
 import (
 	"embed"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -85,6 +86,30 @@ func (s Set) Body(n int, at time.Time, base string) []byte {
 	return map[string]gaps{Stripe: stripeEvent, PayPal: paypalEvent, Flutterwave: flutterwaveEvent}[s.Provider(n)].fill(s.words(n, at, base))
 }
 
+// Event is a webhook as it arrives.
+type Event struct {
+	Header http.Header
+	Body   []byte
+}
+
+// Stripe are the events of a set of Stripe's alone, signed at a time.
+func (s Set) Stripe(at time.Time) []Event {
+	var out []Event
+	for _, n := range s.Numbers() {
+		body := s.Body(n, at, "")
+		out = append(out, Event{s.stripeHeaders(n, at, body), body})
+	}
+	return out
+}
+
+func (s Set) stripeHeaders(n int, at time.Time, body []byte) http.Header {
+	h, err := signer{}.headers(s, n, at, body)
+	if err != nil {
+		panic("load: an event of Stripe's cannot be signed: " + err.Error())
+	}
+	return h
+}
+
 // Kept is what the inbox keeps of an event of Stripe's: its headers, and its body
 // in which {{order}}, {{attempt}} and {{session}} are still to be filled in.
 func Kept(at time.Time) (headers []byte, body string) {
@@ -92,11 +117,7 @@ func Kept(at time.Time) (headers []byte, body string) {
 	words := s.words(0, at, "")
 	words["order"], words["attempt"], words["session"] = "{{order}}", "{{attempt}}", "{{session}}"
 	filled := stripeEvent.fill(words)
-	h, err := signer{}.headers(s, 0, at, filled)
-	if err != nil {
-		panic("load: an event of Stripe's cannot be signed: " + err.Error())
-	}
 	var b strings.Builder
-	_ = h.Write(&b) // a builder takes everything
+	_ = s.stripeHeaders(0, at, filled).Write(&b) // a builder takes everything
 	return []byte(b.String()), string(filled)
 }
