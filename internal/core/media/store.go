@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"gocloud.dev/blob"
@@ -21,6 +22,7 @@ import (
 
 	"proofroom/internal/base/id"
 	"proofroom/internal/base/pg"
+	"proofroom/internal/base/problem"
 	"proofroom/internal/darkroom/wire"
 )
 
@@ -78,6 +80,19 @@ func keyOf(folder string, hash [32]byte) string {
 	return folder + "/" + h[:2] + "/" + h
 }
 
+// ErrStoreFull says that the store is full.
+var ErrStoreFull = problem.Define(problem.Unavailable, "photo.no_room", "There is no room for the file",
+	"The disk that keeps photographs is full. Nothing of this upload was kept, and what was there before is safe. "+
+		"Whoever runs this server has to make room; upload it again after that.").After(time.Minute)
+
+// full tells a store that is full from one that fails otherwise.
+func full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return ErrStoreFull.Because(err)
+	}
+	return err
+}
+
 // write streams r into a temporary file and returns its name there. When
 // reading fails, the error is that of r, and nothing is left behind.
 func (s *Store) write(ctx context.Context, r io.Reader) (key string, err error) {
@@ -90,15 +105,15 @@ func (s *Store) write(ctx context.Context, r io.Reader) (key string, err error) 
 	key = temporary + id.New().String()
 	w, err := s.bucket.NewWriter(wctx, key, &blob.WriterOptions{ContentType: "application/octet-stream"})
 	if err != nil {
-		return "", fmt.Errorf("write a file: %w", err)
+		return "", fmt.Errorf("write a file: %w", full(err))
 	}
 	if _, err := io.Copy(w, r); err != nil {
 		cancel()
 		_ = w.Close()
-		return "", fmt.Errorf("write a file: %w", err)
+		return "", fmt.Errorf("write a file: %w", full(err))
 	}
 	if err := w.Close(); err != nil {
-		return "", fmt.Errorf("write a file: %w", err)
+		return "", fmt.Errorf("write a file: %w", full(err))
 	}
 	return key, nil
 }
@@ -127,19 +142,19 @@ func (s *Store) rename(from, to string) error {
 	changed := []string{folder}
 	if _, err := os.Stat(folder); err != nil {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return fmt.Errorf("move a file into place: %w", err)
+			return fmt.Errorf("move a file into place: %w", full(err))
 		}
 		changed = append(changed, filepath.Dir(folder), s.dir)
 	}
 	if err := flush(source); err != nil {
-		return fmt.Errorf("move a file into place: %w", err)
+		return fmt.Errorf("move a file into place: %w", full(err))
 	}
 	if err := os.Rename(source, target); err != nil {
-		return fmt.Errorf("move a file into place: %w", err)
+		return fmt.Errorf("move a file into place: %w", full(err))
 	}
 	for _, dir := range changed {
 		if err := flush(dir); err != nil {
-			return fmt.Errorf("move a file into place: %w", err)
+			return fmt.Errorf("move a file into place: %w", full(err))
 		}
 	}
 	return nil

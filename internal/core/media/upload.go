@@ -101,7 +101,8 @@ func (b *Batch) Len() int { return len(b.staged) }
 
 // Add stores a file under a temporary name. One that is refused changes nothing:
 // catalog.ErrPhotoName, ErrEmpty, ErrNoPicture, ErrTooLarge, ErrCutShort. Any
-// other error is the store's, and the file may be sent again.
+// other error is the store's (ErrStoreFull, if that is why), and the file may be
+// sent again.
 func (b *Batch) Add(ctx context.Context, name string, r io.Reader) error {
 	name, err := catalog.CleanPhotoName(name)
 	if err != nil {

@@ -137,7 +137,7 @@ func receive(ctx context.Context, batch *media.Batch, parts *multipart.Reader, w
 		switch {
 		case err == nil:
 			items = append(items, uploadItem{Name: name})
-		case refusal == nil:
+		case refusal == nil, refusal.Kind == problem.Unavailable: // no fault of the file
 			return nil, err
 		case refusal.Is(media.ErrCutShort):
 			return nil, errMultipart.Because(err)

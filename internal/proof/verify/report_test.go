@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -92,4 +93,35 @@ func TestChoose(t *testing.T) {
 	require.Equal(t, "X02", got[0].ID)
 	_, err = choose(all, []string{"X03"})
 	require.ErrorContains(t, err, "--list")
+}
+
+// What a machine has no means to show is named and is no failure; a run that could
+// show nothing proves nothing.
+func TestWhatAMachineCannotShow(t *testing.T) {
+	t.Parallel()
+	r := newReport(7)
+	var cannot ScenarioResult
+	cannot.ID = "X09"
+	cannot.judge(Scenario{ID: "X09", Needs: []string{FaultsFired}}, outcome{cannot: "no disk may be mounted"})
+	require.Equal(t, Unexercised, cannot.Verdict)
+	require.Equal(t, []string{"no disk may be mounted"}, cannot.Reasons)
+	r.Scenarios = []ScenarioResult{cannot}
+	r.settle(nil)
+	require.False(t, r.OK)
+	r.Scenarios = append(r.Scenarios, ScenarioResult{ID: "X03", Verdict: Pass, Notes: []string{"took 3 ms"}})
+	r.settle(nil)
+	require.True(t, r.OK)
+	var out strings.Builder
+	require.NoError(t, r.WriteTable(&out))
+	require.Contains(t, out.String(), "X09 NOT EXERCISED\n  no disk may be mounted")
+	require.Contains(t, out.String(), "GO: everything passed that this machine can show, which is not X09")
+	require.Contains(t, out.String(), "took 3 ms")
+
+	// Pressure that did not come about is another matter.
+	missing := ScenarioResult{ID: "X07"}
+	missing.judge(Scenario{ID: "X07"}, outcome{missing: []string{"nothing came by a.b"}, invariants: []InvariantResult{{OK: true}}})
+	require.Equal(t, Unexercised, missing.Verdict)
+	r.Scenarios = append(r.Scenarios, missing)
+	r.settle(nil)
+	require.False(t, r.OK)
 }

@@ -20,4 +20,4 @@ package scenarios
 import "proofroom/internal/proof/verify"
 
 // All lists the scenarios in the order of the catalogue.
-var All = []verify.Scenario{c01, c02, c03, c04, c05, c06, c07, c09, w01, w02, w03, w04, w05, w06, w07, w08, w09, w10, w11, w12, x01, x03, x04, x05, x07, x08, s01, z01}
+var All = []verify.Scenario{c01, c02, c03, c04, c05, c06, c07, c09, w01, w02, w03, w04, w05, w06, w07, w08, w09, w10, w11, w12, x01, x03, x04, x05, x07, x08, x09, s01, z01}

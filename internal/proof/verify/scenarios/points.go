@@ -3,6 +3,7 @@ package scenarios
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -86,6 +87,12 @@ func (k *killer) start(ctx context.Context, faults ...string) (*verify.Instance,
 func (k *killer) all(ctx context.Context, points []*faultpoint.Point) error {
 	var sales, ends []time.Duration
 	for _, p := range points {
+		if strings.HasPrefix(p.Name, "backup.") { // another command's, which runs beside the server
+			if err := k.backup(ctx, p.Name); err != nil {
+				return fmt.Errorf("%s: %w", p.Name, err)
+			}
+			continue
+		}
 		sale, end, err := k.at(ctx, p.Name)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
@@ -138,4 +145,33 @@ func (k *killer) at(ctx context.Context, point string) (sale, empty time.Duratio
 	}
 	sale, empty, err = recovered(ctx, k.t)
 	return sale + started, empty + started, err
+}
+
+// backup has a backup die at a point while the shop is open. What it leaves is no
+// backup, and the next one is whole.
+func (k *killer) backup(ctx context.Context, point string) error {
+	place := k.w.Folder("backups-" + point)
+	take := []string{"backup", "take", "--to", place}
+	_, killed, err := k.w.Command(ctx, []string{verify.KillAt(point, 1)}, take...)
+	if err != nil {
+		return err
+	}
+	if !killed {
+		k.w.Missing("no backup came by the fault point %s", point)
+		return nil
+	}
+	k.w.Count(verify.FaultsFired, 1)
+	k.w.Count(pointsDied, 1)
+	whole := func() int {
+		found, _ := filepath.Glob(filepath.Join(place, "2*", "MANIFEST.json")) // the pattern is well formed
+		return len(found)
+	}
+	k.w.Check(whole() == 0, "a backup that died passes for one")
+	begun := time.Now()
+	if _, _, err := k.w.Command(ctx, nil, take...); err != nil {
+		return err
+	}
+	k.w.Check(whole() == 1, "%d backups are there after one was taken", whole())
+	k.w.Note("%s: the next backup was whole after %d ms", point, time.Since(begun).Milliseconds())
+	return nil
 }
