@@ -239,8 +239,7 @@ CREATE TRIGGER order_history_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON 
 -- neither orders nor attempts are ever deleted or get another key. OFFSET 0 makes
 -- each a lookup by key, also for a planner that last saw the table empty.
 -- +goose StatementBegin
-CREATE FUNCTION payments_check() RETURNS trigger LANGUAGE plpgsql
-  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+CREATE FUNCTION payments_check() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
   IF EXISTS (SELECT FROM fresh n WHERE NOT EXISTS (
       SELECT FROM attempts a WHERE a.id = n.attempt_id AND a.order_id = n.order_id OFFSET 0)) THEN
@@ -248,8 +247,7 @@ BEGIN
   END IF;
   RETURN NULL;
 END $$;
-CREATE FUNCTION order_history_check() RETURNS trigger LANGUAGE plpgsql
-  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+CREATE FUNCTION order_history_check() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
   IF EXISTS (SELECT FROM fresh n WHERE NOT EXISTS (SELECT FROM orders o WHERE o.id = n.order_id OFFSET 0)) THEN
     RAISE EXCEPTION 'a state names no order' USING ERRCODE = 'PR013';

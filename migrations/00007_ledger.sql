@@ -64,18 +64,18 @@ CREATE TABLE wallets (
 ) WITH (fillfactor = 20);
 
 -- An entry is whole from its first moment: all its postings come in the
--- statement that makes it, at least two, and add up to zero per currency.
+-- statement that makes it, at least two, in its currency, and add up to zero.
 -- +goose StatementBegin
-CREATE FUNCTION ledger_postings_check() RETURNS trigger LANGUAGE plpgsql
-  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+CREATE FUNCTION ledger_postings_check() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE unequal boolean;
 BEGIN
-  IF EXISTS (SELECT FROM fresh GROUP BY entry_id, currency HAVING sum(amount) <> 0) THEN
+  SELECT f.sum <> 0 INTO unequal
+  FROM (SELECT entry_id, count(*) AS n, sum(amount) AS sum FROM fresh GROUP BY entry_id) f
+  WHERE f.sum <> 0 OR f.n < 2 OR f.n <> (SELECT count(*) FROM ledger_postings p WHERE p.entry_id = f.entry_id)
+  LIMIT 1;
+  IF unequal THEN
     RAISE EXCEPTION 'a ledger entry does not add up to zero' USING ERRCODE = 'PR004';
-  END IF;
-  IF EXISTS (
-    SELECT FROM (SELECT entry_id, count(*) AS n FROM fresh GROUP BY entry_id) f
-    WHERE f.n < 2 OR f.n <> (SELECT count(*) FROM ledger_postings p WHERE p.entry_id = f.entry_id)
-  ) THEN
+  ELSIF FOUND THEN
     RAISE EXCEPTION 'postings join an entry only in the statement that makes it, two or more at once' USING ERRCODE = 'PR005';
   END IF;
   IF EXISTS (
@@ -87,8 +87,7 @@ BEGIN
   END IF;
   RETURN NULL;
 END $$;
-CREATE FUNCTION ledger_entries_check() RETURNS trigger LANGUAGE plpgsql
-  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+CREATE FUNCTION ledger_entries_check() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
   IF EXISTS (SELECT FROM fresh f WHERE NOT EXISTS (SELECT FROM ledger_postings p WHERE p.entry_id = f.id OFFSET 0)) THEN
     RAISE EXCEPTION 'a ledger entry came without postings' USING ERRCODE = 'PR007';

@@ -53,7 +53,8 @@ type Server struct {
 
 	db       *database
 	pool     *pgxpool.Pool
-	keyed    *pgxpool.Pool // for what providers say: the hot path
+	keyed    *pgxpool.Pool // for what providers say, by keys
+	quick    *pgxpool.Pool // for webhooks that are fulfilled at once
 	registry *prometheus.Registry
 
 	Accounts  *account.Service
@@ -111,11 +112,18 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.db, err = openDatabase(ctx, s.cfg, s.log); err != nil {
 		return err
 	}
-	if s.pool, err = pg.Open(ctx, pg.PoolConfig{URL: s.db.url, Role: pg.AppRole, Name: "proofroom serve"}); err != nil {
-		return err
-	}
-	if s.keyed, err = pg.Open(ctx, pg.PoolConfig{URL: s.db.url, Role: pg.AppRole, Name: "proofroom inbox", Keyed: true}); err != nil {
-		return err
+	for _, p := range []struct {
+		to  **pgxpool.Pool
+		cfg pg.PoolConfig
+	}{
+		{&s.pool, pg.PoolConfig{Name: "proofroom serve"}},
+		{&s.keyed, pg.PoolConfig{Name: "proofroom inbox", Keyed: true}},
+		{&s.quick, pg.PoolConfig{Name: "proofroom webhooks", Keyed: true, LockWait: inbox.LockWait, MaxConns: 4}},
+	} {
+		p.cfg.URL, p.cfg.Role = s.db.url, pg.AppRole
+		if *p.to, err = pg.Open(ctx, p.cfg); err != nil {
+			return err
+		}
 	}
 	if err := pg.CheckSchema(ctx, s.pool); err != nil {
 		return err
@@ -164,12 +172,12 @@ func (s *Server) build(ctx context.Context) error {
 	}
 	s.Settler = settle.New(ledger.New(), messages, lazy)
 	s.Drainer = inbox.NewDrainer(s.keyed, s.log, map[string]payment.Applier{payment.ApplierOrder: s.Settler})
-	s.fetcher = inbox.NewFetcher(s.keyed, s.log, s.providers, s.Drainer.Wake)
-	fulfills := map[string]payment.Fulfiller{payment.ApplierOrder: s.Settler}
-	if s.cfg.StoreFirst {
-		fulfills = nil
+	var atOnce *inbox.AtOnce
+	if !s.cfg.StoreFirst {
+		atOnce = &inbox.AtOnce{Pool: s.quick, By: map[string]payment.Fulfiller{payment.ApplierOrder: s.Settler}}
 	}
-	s.receiver = inbox.NewReceiver(s.keyed, s.log, fulfills, func() { s.Drainer.Wake(); s.fetcher.Wake() })
+	s.fetcher = inbox.NewFetcher(s.keyed, s.log, s.providers, atOnce, s.Drainer.Wake)
+	s.receiver = inbox.NewReceiver(s.keyed, s.log, atOnce, func() { s.Drainer.Wake(); s.fetcher.Wake() })
 	s.refusals = httpapi.NewRefusals(s.log, func(ctx context.Context, r payment.Refusal) error {
 		return payment.Inbox{}.Refused(ctx, s.pool, r)
 	})
@@ -291,7 +299,7 @@ func (s *Server) Close() {
 	if s.darkroom != nil {
 		s.darkroom.Close()
 	}
-	for _, p := range []*pgxpool.Pool{s.keyed, s.pool} {
+	for _, p := range []*pgxpool.Pool{s.quick, s.keyed, s.pool} {
 		if p != nil {
 			p.Close()
 		}

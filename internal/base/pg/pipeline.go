@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"strconv"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -114,15 +112,3 @@ func (s *station) QueryRow(_ context.Context, sql string, args ...any) pgx.Row {
 type failed struct{ err error }
 
 func (f failed) Scan(...any) error { return f.err }
-
-// Patience is a step that bounds, for the rest of its transaction, how long each
-// statement waits for a lock. A wait that is over is transient (55P03).
-func Patience(longest time.Duration) Step {
-	return func(ctx context.Context, q DBTX) error {
-		_, err := q.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, strconv.FormatInt(longest.Milliseconds(), 10))
-		if err != nil {
-			return fmt.Errorf("bound the wait for locks: %w", err)
-		}
-		return nil
-	}
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,9 +18,10 @@ const AppRole = "proofroom_app"
 // PoolConfig says how to connect.
 type PoolConfig struct {
 	URL      string
-	MaxConns int32  // default 16
-	Role     string // empty: the URL's own user
-	Name     string // application_name, shown in pg_stat_activity
+	MaxConns int32         // default 16
+	Role     string        // empty: the URL's own user
+	Name     string        // application_name, shown in pg_stat_activity
+	LockWait time.Duration // how long a statement waits for a lock; default 5 s
 	// Keyed is for work that reads and writes rows by their keys only: every
 	// statement is planned once, for indexes, whatever a table's size was then.
 	Keyed bool
@@ -52,6 +54,9 @@ func Open(ctx context.Context, c PoolConfig) (*pgxpool.Pool, error) {
 	p := cfg.ConnConfig.RuntimeParams
 	p["timezone"] = "UTC"
 	p["lock_timeout"] = "5s"
+	if c.LockWait > 0 {
+		p["lock_timeout"] = strconv.FormatInt(c.LockWait.Milliseconds(), 10)
+	}
 	p["statement_timeout"] = "30s"
 	p["idle_in_transaction_session_timeout"] = "15s"
 	p["jit"] = "off"

@@ -144,25 +144,6 @@ func (in Inbox) Store(ctx context.Context, q pg.DBTX, rows []Row) (map[uuid.UUID
 	return fresh, nil
 }
 
-// Known says which of these rows' events are there already.
-func (in Inbox) Known(ctx context.Context, q pg.DBTX, rows []Row) (map[uuid.UUID]bool, error) {
-	var p db.KnownParams
-	for _, r := range rows {
-		p.Ids, p.Providers, p.Accounts = append(p.Ids, r.ID), append(p.Providers, r.Provider), append(p.Accounts, r.Account)
-		p.EventIds, p.ObjectIds = append(p.EventIds, r.Receipt.EventID), append(p.ObjectIds, r.Receipt.ObjectID)
-		p.EventTypes = append(p.EventTypes, r.Receipt.EventType)
-	}
-	ids, err := in.q.Known(ctx, q, p)
-	if err != nil {
-		return nil, fmt.Errorf("look for known events: %w", err)
-	}
-	known := make(map[uuid.UUID]bool, len(ids))
-	for _, rowID := range ids {
-		known[rowID] = true
-	}
-	return known, nil
-}
-
 func headerBytes(h http.Header) []byte {
 	if h == nil {
 		return []byte{}
@@ -295,9 +276,11 @@ type Fetch struct {
 	Provider string
 	Account  string
 	Pointer  Pointer
+	Applier  string
 	Term     int32
-	Attempts int // answers so far that said something about the pointer
-	Lost     int // replies lost since the last answer
+	Seq      int64 // drawn before the provider is asked
+	Attempts int   // answers so far that said something about the pointer
+	Lost     int   // replies lost since the last answer
 }
 
 // ClaimFetches leases up to limit pointers of one account for 30 s; each has a
@@ -333,23 +316,40 @@ func (in Inbox) ClaimStrays(ctx context.Context, q pg.DBTX, ps Providers, limit 
 
 func fetch(r db.ClaimFetchesRow) Fetch {
 	return Fetch{
-		ID: r.ID, Provider: r.Provider, Account: r.Account, Term: r.Term, Attempts: int(r.Attempts), Lost: int(r.Lost),
+		ID: r.ID, Provider: r.Provider, Account: r.Account, Applier: r.Applier, Term: r.Term, Seq: r.Seq, Attempts: int(r.Attempts), Lost: int(r.Lost),
 		Pointer: Pointer{EventType: r.EventType, ObjectID: r.ObjectID},
 	}
 }
 
-// Fetched stores what a pointer pointed at. stored is false when the lease was
-// lost: another worker's result counts.
-func (in Inbox) Fetched(ctx context.Context, q pg.DBTX, f Fetch, facts []Observation) (stored bool, err error) {
-	b, err := json.Marshal(facts)
-	if err != nil {
-		return false, fmt.Errorf("encode observations: %w", err)
+// Fetched is what a pointer pointed at.
+type Fetched struct {
+	Fetch
+	Facts []Observation
+	// Done says that its effects are in the transaction that stores it.
+	Done bool
+}
+
+// StoreFetched stores what pointers pointed at and returns the rows that took it;
+// of the others the lease was lost: another worker's result counts.
+func (in Inbox) StoreFetched(ctx context.Context, q pg.DBTX, fetched []Fetched) (map[uuid.UUID]bool, error) {
+	var p db.StoreFetchedParams
+	for _, f := range fetched {
+		b, err := json.Marshal(f.Facts)
+		if err != nil {
+			return nil, fmt.Errorf("encode observations: %w", err)
+		}
+		p.Ids, p.Terms = append(p.Ids, f.ID), append(p.Terms, f.Term)
+		p.Facts, p.Dones = append(p.Facts, b), append(p.Dones, f.Done)
 	}
-	n, err := in.q.StoreFetched(ctx, q, db.StoreFetchedParams{ID: f.ID, Term: f.Term, Facts: b})
+	ids, err := in.q.StoreFetched(ctx, q, p)
 	if err != nil {
-		return false, fmt.Errorf("store what was fetched: %w", err)
+		return nil, fmt.Errorf("store what was fetched: %w", err)
 	}
-	return n == 1, nil
+	stored := make(map[uuid.UUID]bool, len(ids))
+	for _, rowID := range ids {
+		stored[rowID] = true
+	}
+	return stored, nil
 }
 
 // FetchFailed puts a pointer off, at the fetcher's own term. lost says that the

@@ -14,14 +14,6 @@ ORDER BY u.provider, u.account, u.event_id, u.object_id
 ON CONFLICT DO NOTHING
 RETURNING id;
 
--- Which of these events are there already: uq_inbox_event, a lookup for each.
--- name: Known :many
-SELECT u.id::uuid AS id
-FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@providers::text[]) AS provider, unnest(@accounts::text[]) AS account,
-             unnest(@event_ids::text[]) AS event_id, unnest(@object_ids::text[]) AS object_id, unnest(@event_types::text[]) AS event_type) u
-WHERE EXISTS (SELECT FROM inbox i WHERE i.provider = u.provider AND i.account = u.account AND i.event_id = u.event_id
-                AND i.object_id = u.object_id AND i.event_type = u.event_type OFFSET 0);
-
 -- A pointer said again: what it points at is fetched again, also when the row
 -- was finished, but at most once in 10 s, and its tries count from now. A fetch
 -- that has not begun comes after what was said anyway. What an older version had
@@ -111,7 +103,7 @@ FROM (SELECT c.id FROM inbox c
         AND (c.state <> 'fetching' OR c.fetch_until <= app_now())
       ORDER BY c.next_attempt_at, c.id LIMIT @max FOR UPDATE SKIP LOCKED) due
 WHERE i.id = due.id
-RETURNING i.id, i.provider, i.account, i.event_type, i.object_id, i.term, i.attempts, i.lost;
+RETURNING i.id, i.provider, i.account, i.event_type, i.object_id, i.applier, i.term, i.seq, i.attempts, i.lost;
 
 -- The same of accounts that are not among these: nobody here can ask them.
 -- name: ClaimStrays :many
@@ -122,13 +114,23 @@ FROM (SELECT c.id FROM inbox c
         AND (c.state <> 'fetching' OR c.fetch_until <= app_now())
       ORDER BY c.id LIMIT @max FOR UPDATE SKIP LOCKED) due
 WHERE i.id = due.id
-RETURNING i.id, i.provider, i.account, i.event_type, i.object_id, i.term, i.attempts, i.lost;
+RETURNING i.id, i.provider, i.account, i.event_type, i.object_id, i.applier, i.term, i.seq, i.attempts, i.lost;
 
 -- Stores what was fetched, at the fetcher's own term only: an older fetch never
--- replaces a newer one.
--- name: StoreFetched :execrows
-UPDATE inbox SET facts = @facts, ready = true, state = 'received', fetched_at = app_now(), fetch_until = NULL, lost = 0, next_attempt_at = app_now()
-WHERE id = @id AND term = @term AND state = 'fetching';
+-- replaces a newer one. What is done has its effects in the same transaction; if
+-- it was said again meanwhile, it is fetched again.
+-- name: StoreFetched :many
+UPDATE inbox i SET facts = u.facts, fetched_at = app_now(), fetch_until = NULL, lost = 0,
+  state = CASE WHEN u.done AND NOT i.again THEN 'done' ELSE 'received' END,
+  ready = NOT (u.done AND i.again),
+  done_at = CASE WHEN u.done AND NOT i.again THEN app_now() END,
+  next_attempt_at = CASE WHEN u.done AND i.again THEN app_now() + interval '10 seconds' ELSE app_now() END,
+  attempts = CASE WHEN NOT u.done THEN i.attempts WHEN i.again THEN 0 ELSE i.attempts + 1 END,
+  since = CASE WHEN u.done AND i.again THEN app_now() ELSE i.since END,
+  again = i.again AND NOT u.done
+FROM (SELECT unnest(@ids::uuid[]) AS id, unnest(@terms::int[]) AS term, unnest(@facts::bytea[]) AS facts, unnest(@dones::boolean[]) AS done) u
+WHERE i.id = u.id AND i.term = u.term AND i.state = 'fetching'
+RETURNING i.id;
 
 -- Puts a pointer off after a fetch. A lost reply counts no attempt.
 -- name: FetchFailed :execrows

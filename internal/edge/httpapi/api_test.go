@@ -99,7 +99,7 @@ func services(pool *pgxpool.Pool) httpapi.Deps {
 		Checkout: checkout.New(pool, cfg, log, nil, nil),
 		Refunds:  refund.New(pool, log, nil, nil, "money", nil, nil),
 		Operating: httpapi.Operating{
-			Desk: inbox.NewDesk(pool, nil, inbox.NewFetcher(pool, log, nil, func() {}), inbox.NewDrainer(pool, log, nil)),
+			Desk: inbox.NewDesk(pool, nil, inbox.NewFetcher(pool, log, nil, nil, func() {}), inbox.NewDrainer(pool, log, nil)),
 			Orders: func(ctx context.Context, f order.Filter) ([]order.Found, error) {
 				return order.Store{}.Search(ctx, pool, f)
 			},

@@ -64,7 +64,7 @@ func openCounter(t *testing.T) *counter {
 	p := &teller{says: map[string][]payment.Observation{}}
 	settler := settle.New(ledger.New(), outbox.Store{Host: "example.com"}, queue)
 	drainer := inbox.NewDrainer(w.db.Pool, log, map[string]payment.Applier{payment.ApplierOrder: settler})
-	fetcher := inbox.NewFetcher(w.db.Pool, log, payment.Providers{p}, drainer.Wake)
+	fetcher := inbox.NewFetcher(w.db.Pool, log, payment.Providers{p}, nil, drainer.Wake)
 	ctx, stop := context.WithCancel(t.Context())
 	var loops sync.WaitGroup
 	loops.Go(func() { drainer.Run(ctx) })

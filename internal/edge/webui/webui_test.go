@@ -113,7 +113,7 @@ func start(t *testing.T, others ...payment.Provider) *world {
 		Pictures: media.New(db.Pool, media.NewStore(bucket), nil, nil, media.Config{}), Checkout: w.checkout,
 		Original: func(photoID uuid.UUID) string { return "/originals/" + photoID.String() },
 		Operating: webui.Operating{
-			Desk: inbox.NewDesk(db.Pool, providers, inbox.NewFetcher(db.Pool, log, providers, drainer.Wake), drainer),
+			Desk: inbox.NewDesk(db.Pool, providers, inbox.NewFetcher(db.Pool, log, providers, nil, drainer.Wake), drainer),
 			Orders: func(ctx context.Context, f order.Filter) ([]order.Found, error) {
 				return order.Store{}.Search(ctx, db.Pool, f)
 			},

@@ -34,7 +34,7 @@ func (b *bundle) desk(t *testing.T, ps ...payment.Provider) (desk *inbox.Desk, o
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	d := inbox.NewDrainer(b.db.Pool, log, map[string]payment.Applier{payment.ApplierOrder: writer{b.applier}})
-	f := inbox.NewFetcher(b.db.Pool, log, ps, d.Wake)
+	f := inbox.NewFetcher(b.db.Pool, log, ps, nil, d.Wake)
 	ctx, stop := context.WithCancel(t.Context())
 	var loops sync.WaitGroup
 	loops.Go(func() { d.Run(ctx) })

@@ -15,7 +15,11 @@ import (
 )
 
 const (
-	fetchAtOnce  = 4                // of one account, on one instance
+	fetchAtOnce = 4 // of one account, on one instance
+	fetchInRow  = 8 // pointers claimed at once for each of these
+	// Claimed pointers whose turn does not come are given back long before their
+	// lease ends: their provider is slow.
+	turnWithin   = 5 * time.Second
 	fetchTimeout = 20 * time.Second // below the lease of 30 s
 	// A pointer that the provider does not know, or shows too old, is asked for
 	// about an hour.
@@ -40,13 +44,19 @@ type Fetcher struct {
 	inbox     payment.Inbox
 	providers payment.Providers
 	log       *slog.Logger
+	atOnce    *AtOnce
 	ready     func() // called when a row became ready to apply
 	lanes     []*lane
+
+	mu      sync.Mutex
+	waiting []*found // what was fetched and is not stored
+	storing bool
 }
 
-// NewFetcher returns a Fetcher.
-func NewFetcher(pool *pgxpool.Pool, log *slog.Logger, providers payment.Providers, ready func()) *Fetcher {
-	f := &Fetcher{pool: pool, providers: providers, log: log, ready: ready}
+// NewFetcher returns a Fetcher. With atOnce what is plain is fulfilled in the
+// transaction that stores what was fetched.
+func NewFetcher(pool *pgxpool.Pool, log *slog.Logger, providers payment.Providers, atOnce *AtOnce, ready func()) *Fetcher {
+	f := &Fetcher{pool: pool, providers: providers, log: log, atOnce: atOnce, ready: ready}
 	f.open(aloneFor)
 	return f
 }
@@ -138,6 +148,8 @@ func (f *Fetcher) putOff(ctx context.Context, c payment.Fetch, why error, lost b
 	if lost {
 		e.Wait, e.Dead = min(maxLostWait, backoff(c.Lost)), false
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
 	f.log.Warn("a pointer was not fetched", "row", c.ID, "event", c.Pointer.EventType, "object", c.Pointer.ObjectID, "error", why)
 	if err := f.inbox.FetchFailed(ctx, f.pool, c, e, lost); err != nil {
 		f.log.Error("a pointer was not put off", "row", c.ID, "error", err)
@@ -175,19 +187,30 @@ func (l *lane) run(ctx context.Context) {
 	l.busy.Wait()
 }
 
-// claim begins as many fetches as there is room for, and returns how many.
+// claim begins as many fetches as there is room for, and returns how many. Each
+// slot gets a few pointers, one after another, so that claiming them costs little.
 func (l *lane) claim(ctx context.Context) (int, error) {
-	room := l.take()
-	if room == 0 {
+	slots, each := l.take()
+	if slots == 0 {
 		return 0, nil
 	}
-	claimed, err := l.inbox.ClaimFetches(ctx, l.pool, l.provider.Name(), l.provider.Account(), room)
-	for range room - len(claimed) {
+	claimed, err := l.inbox.ClaimFetches(ctx, l.pool, l.provider.Name(), l.provider.Account(), slots*each)
+	busy := min(slots, len(claimed))
+	for range slots - busy {
 		<-l.slots
 	}
-	for _, c := range claimed {
+	since := time.Now()
+	for slot := range busy {
 		l.busy.Go(func() {
-			l.one(ctx, c)
+			var stored sync.WaitGroup
+			for i := slot; i < len(claimed); i += busy {
+				if i > slot && time.Since(since) > turnWithin {
+					l.giveBack(ctx, claimed[i])
+					continue
+				}
+				l.one(ctx, claimed[i], &stored)
+			}
+			stored.Wait()
 			<-l.slots
 			l.nudge()
 		})
@@ -196,49 +219,52 @@ func (l *lane) claim(ctx context.Context) (int, error) {
 }
 
 // take takes the slots that may be used: none while the breaker is open, one to
-// find out whether the provider is back.
-func (l *lane) take() int {
-	most := fetchAtOnce
+// find out whether the provider is back. each is how many pointers one may have.
+func (l *lane) take() (slots, each int) {
+	most, each := fetchAtOnce, fetchInRow
 	switch l.breaker.State() {
 	case gobreaker.StateOpen:
-		return 0
+		return 0, 0
 	case gobreaker.StateHalfOpen:
-		most = 1 - len(l.slots)
+		most, each = 1-len(l.slots), 1
 	case gobreaker.StateClosed:
 	}
 	for n := range most {
 		select {
 		case l.slots <- struct{}{}:
 		default:
-			return n
+			return n, each
 		}
 	}
-	return max(0, most)
+	return max(0, most), each
 }
 
-func (l *lane) one(ctx context.Context, c payment.Fetch) {
+func (l *lane) one(ctx context.Context, c payment.Fetch, stored *sync.WaitGroup) {
 	facts, err := l.breaker.Execute(func() ([]payment.Observation, error) {
 		ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 		defer cancel()
 		return l.provider.Fetch(ctx, c.Pointer)
 	})
 	stopped := ctx.Err() != nil
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	switch {
 	case err == nil:
-		if _, err := l.inbox.Fetched(ctx, l.pool, c, facts); err != nil {
-			l.log.Error("what was fetched was not stored", "row", c.ID, "error", err)
-			return
-		}
-		l.ready()
+		stored.Add(1)
+		l.keep(ctx, &found{Fetched: payment.Fetched{Fetch: c, Facts: facts}, stored: stored.Done})
 	case stopped, errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
-		if err := l.inbox.Unclaim(ctx, l.pool, c); err != nil {
-			l.log.Error("a pointer was not given back", "row", c.ID, "error", err)
-		}
+		l.giveBack(ctx, c)
 	case errors.Is(err, payment.ErrNotFound):
 		l.putOff(ctx, c, unknownObject(c.Pointer.ObjectID), false)
 	default:
 		l.putOff(ctx, c, err, !verdict(err))
+	}
+}
+
+// giveBack leaves a pointer about which nobody was asked to whoever claims it next.
+func (l *lane) giveBack(ctx context.Context, c payment.Fetch) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if err := l.inbox.Unclaim(ctx, l.pool, c); err != nil {
+		l.log.Error("a pointer was not given back", "row", c.ID, "error", err)
 	}
 }

@@ -83,7 +83,7 @@ func asked(name string) *provider {
 }
 
 func (b *bundle) fetcher(ps ...payment.Provider) *inbox.Fetcher {
-	return inbox.NewFetcher(b.db.Pool, slog.New(slog.DiscardHandler), ps, func() {})
+	return inbox.NewFetcher(b.db.Pool, slog.New(slog.DiscardHandler), ps, nil, func() {})
 }
 
 func (b *bundle) exec(t *testing.T, sql string) {

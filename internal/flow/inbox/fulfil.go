@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"proofroom/internal/base/faultpoint"
@@ -16,9 +17,17 @@ import (
 	"proofroom/internal/core/payment"
 )
 
-// lockPatience bounds what a sender waits for somebody else's order or wallet.
-// Beyond it the event is only stored, which waits for nobody.
-const lockPatience = 200 * time.Millisecond
+// LockWait bounds what a sender waits for somebody else's order or wallet. Beyond
+// it the event is only stored, which waits for nobody.
+const LockWait = 200 * time.Millisecond
+
+// AtOnce is how plain facts are fulfilled in the transaction that stores them.
+type AtOnce struct {
+	Pool *pgxpool.Pool // whose statements wait for locks for LockWait
+	By   map[string]payment.Fulfiller
+}
+
+func (a *AtOnce) on() bool { return a != nil && guardEnd.On() }
 
 var (
 	beforeFulfil = faultpoint.Define("inbox.before_fulfil", "a group of facts is about to be fulfilled, nothing of it is stored")
@@ -40,13 +49,13 @@ var errTwice = errors.New("inbox: an event was stored by another at the same mom
 // everybody has an answer. If it fails nothing is stored, whatever the reason,
 // and the caller only stores the group: the drain finds out what is wrong.
 func (r *Receiver) fulfil(batch []*receipt) bool {
-	if len(r.fulfills) == 0 || !guardEnd.On() || batch[0].row.Receipt.Class != payment.ClassFact {
+	if !r.atOnce.on() || batch[0].row.Receipt.Class != payment.ClassFact {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	rows := distinct(batch)
-	stored, err := pg.InTx(ctx, r.pool, func(ctx context.Context, tx pgx.Tx) (fulfilled, error) {
+	stored, err := pg.InTx(ctx, r.atOnce.Pool, func(ctx context.Context, tx pgx.Tx) (fulfilled, error) {
 		return r.fulfilTx(ctx, tx, slices.Clone(rows))
 	})
 	if err == nil {
@@ -77,28 +86,12 @@ type fulfilled struct {
 }
 
 func (r *Receiver) fulfilTx(ctx context.Context, tx pgx.Tx, rows []payment.Row) (out fulfilled, err error) {
-	if err := beforeFulfil.Hit(); err != nil {
-		return out, err
-	}
-	if err := pg.Pipeline(ctx, tx, pg.Patience(lockPatience)); err != nil {
-		return out, err
-	}
 	said := map[string][]payment.Observation{}
 	for _, row := range rows {
-		obs := append([]payment.Observation(nil), row.Receipt.Facts...)
-		if payment.Complete(row.ID, row.Seq, obs) == nil {
-			said[row.Receipt.Applier] = append(said[row.Receipt.Applier], obs...)
-		}
+		collect(said, row.Receipt.Applier, row.ID, row.Seq, row.Receipt.Facts)
 	}
-	done := map[uuid.UUID]bool{}
-	for name, f := range r.fulfills { // one transaction calls one: there is one
-		if len(said[name]) > 0 {
-			if done, err = f.FulfilTx(ctx, tx, said[name]); err != nil {
-				return out, err
-			}
-		}
-	}
-	if err := inFulfil.Hit(); err != nil {
+	done, err := r.atOnce.fulfilTx(ctx, tx, said)
+	if err != nil {
 		return out, err
 	}
 	for i := range rows {
@@ -116,6 +109,32 @@ func (r *Receiver) fulfilTx(ctx context.Context, tx pgx.Tx, rows []payment.Row) 
 		}
 	}
 	return out, nil
+}
+
+// collect adds what a row says. What cannot be read is the drain's to find out.
+func collect(said map[string][]payment.Observation, applier string, rowID uuid.UUID, seq int64, facts []payment.Observation) {
+	obs := slices.Clone(facts)
+	if payment.Complete(rowID, seq, obs) == nil {
+		said[applier] = append(said[applier], obs...)
+	}
+}
+
+// fulfilTx applies what is plain and returns the rows that are done.
+func (a *AtOnce) fulfilTx(ctx context.Context, tx pgx.Tx, said map[string][]payment.Observation) (map[uuid.UUID]bool, error) {
+	if err := beforeFulfil.Hit(); err != nil {
+		return nil, err
+	}
+	var done map[uuid.UUID]bool
+	for name, f := range a.By { // one transaction calls one: there is one
+		if len(said[name]) == 0 {
+			continue
+		}
+		var err error
+		if done, err = f.FulfilTx(ctx, tx, said[name]); err != nil {
+			return nil, err
+		}
+	}
+	return done, inFulfil.Hit()
 }
 
 // distinct are the rows of a group, each event once.

@@ -22,6 +22,7 @@ const (
 	maxGroupRows = 256     // rows in one statement
 	maxGroupSize = 4 << 20 // bytes of bodies in one statement
 	flushers     = 2       // of facts: two overlap each other's sync; more lose
+	secondGroup  = 16      // rows that wait before a second group of facts begins beside another
 	storeTimeout = 10 * time.Second
 	countTimeout = time.Second
 	// Receipts of facts outrun the drain. Beyond this many facts due they are held
@@ -50,13 +51,13 @@ var (
 // Receiver stores receipts in groups. Facts have a queue of their own, since only
 // they are held back for a drain that lags.
 type Receiver struct {
-	pool     *pgxpool.Pool
-	inbox    payment.Inbox
-	log      *slog.Logger
-	fulfills map[string]payment.Fulfiller
-	wake     func()
+	pool   *pgxpool.Pool
+	inbox  payment.Inbox
+	log    *slog.Logger
+	atOnce *AtOnce
+	wake   func()
 
-	facts, rest chan *receipt
+	facts, rest *gathering
 	waiting     atomic.Int64
 	stop        chan struct{}
 	done        sync.WaitGroup
@@ -72,13 +73,13 @@ type receipt struct {
 	ready chan struct{}
 }
 
-// NewReceiver starts the flushers. Facts of the appliers in fulfills are fulfilled
-// with their receipt, where they are plain; nil: all facts wait for the drain.
-// wake is called after rows were stored that wait for somebody.
-func NewReceiver(pool *pgxpool.Pool, log *slog.Logger, fulfills map[string]payment.Fulfiller, wake func()) *Receiver {
+// NewReceiver starts the flushers. With atOnce plain facts are fulfilled with their
+// receipt; else all facts wait for the drain. wake is called after rows were
+// stored that wait for somebody.
+func NewReceiver(pool *pgxpool.Pool, log *slog.Logger, atOnce *AtOnce, wake func()) *Receiver {
 	r := &Receiver{
-		pool: pool, log: log, fulfills: fulfills, wake: wake, stop: make(chan struct{}),
-		facts: make(chan *receipt, maxWaiting), rest: make(chan *receipt, maxWaiting),
+		pool: pool, log: log, atOnce: atOnce, wake: wake, stop: make(chan struct{}),
+		facts: gather(secondGroup), rest: gather(0),
 		backlog: level{every: backlogEvery, most: maxBacklog},
 	}
 	for range flushers {
@@ -91,6 +92,8 @@ func NewReceiver(pool *pgxpool.Pool, log *slog.Logger, fulfills map[string]payme
 // Close waits until what was received is stored. Nothing may be received after.
 func (r *Receiver) Close() {
 	close(r.stop)
+	r.facts.close()
+	r.rest.close()
 	r.done.Wait()
 }
 
@@ -117,7 +120,7 @@ func (r *Receiver) Receive(ctx context.Context, row payment.Row) (fresh bool, er
 		return false, ErrBusy.After(5 * time.Second)
 	}
 	rc := &receipt{row: row, ready: make(chan struct{})}
-	queue <- rc // has room for all that may wait
+	queue.put(rc)
 	if !guardDurable.On() {
 		return true, nil
 	}
@@ -134,40 +137,21 @@ func (r *Receiver) Receive(ctx context.Context, row payment.Row) (fresh bool, er
 	return rc.fresh, rc.err
 }
 
-func (r *Receiver) flush(queue <-chan *receipt, hold func()) {
+func (r *Receiver) flush(queue *gathering, hold func()) {
 	for {
-		select {
-		case first := <-queue:
-			hold()
-			r.group(first, queue)
-		case <-r.stop:
-			for {
-				select {
-				case first := <-queue:
-					r.group(first, queue)
-				default:
-					return
-				}
-			}
+		hold()
+		batch := queue.take()
+		if batch == nil {
+			return
 		}
+		r.group(batch)
+		queue.done()
 	}
 }
 
-// group stores first and whatever else waits. It uses a context of its own: the
-// requests of a group must not end each other's statement.
-func (r *Receiver) group(first *receipt, queue <-chan *receipt) {
-	batch := []*receipt{first}
-	size := len(first.row.Body)
-	for len(batch) < maxGroupRows && size < maxGroupSize {
-		select {
-		case rc := <-queue:
-			batch = append(batch, rc)
-			size += len(rc.row.Body)
-			continue
-		default:
-		}
-		break
-	}
+// group stores a batch. It uses a context of its own: the requests of a group must
+// not end each other's statement.
+func (r *Receiver) group(batch []*receipt) {
 	if r.fulfil(batch) {
 		r.waiting.Add(-int64(len(batch)))
 		return
@@ -178,7 +162,7 @@ func (r *Receiver) group(first *receipt, queue <-chan *receipt) {
 			rc.err = r.store([]*receipt{rc})
 		}
 	} else if err != nil {
-		first.err = err
+		batch[0].err = err
 	}
 	for _, rc := range batch {
 		if rc.err != nil {

@@ -86,19 +86,36 @@ func (s *Settler) ApplyTx(ctx context.Context, tx pgx.Tx, obs []payment.Observat
 
 // FulfilTx implements payment.Fulfiller.
 func (s *Settler) FulfilTx(ctx context.Context, tx pgx.Tx, obs []payment.Observation) (map[uuid.UUID]bool, error) {
-	found, outcomes, err := s.resolve(ctx, tx, obs)
-	if err != nil || len(found) == 0 {
+	left := map[uuid.UUID]bool{} // rows that say something else, too
+	var attempts []uuid.UUID
+	for _, o := range obs {
+		if ofPayment(o.Kind) || o.AttemptID == uuid.Nil {
+			left[o.InboxID] = true
+		} else {
+			attempts = append(attempts, o.AttemptID)
+		}
+	}
+	byAttempt, _, err := s.orders.OrdersOf(ctx, tx, attempts, nil)
+	if err != nil {
 		return nil, err
 	}
-	plans, err := s.plans(ctx, tx, found)
+	found := map[uuid.UUID][]payment.Observation{}
+	for _, o := range obs {
+		// A payment that belongs to another order is found out by its key.
+		if orderID := byAttempt[o.AttemptID]; orderID == uuid.Nil {
+			left[o.InboxID] = true
+		} else if !left[o.InboxID] {
+			found[orderID] = append(found[orderID], o)
+		}
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	plans, err := s.plans(ctx, tx, inOrder(found))
 	if err != nil {
 		return nil, err
 	}
 	done := map[uuid.UUID]bool{}
-	left := map[uuid.UUID]bool{} // rows that say something else, too
-	for _, o := range outcomes {
-		left[o.InboxID] = true
-	}
 	plans = slices.DeleteFunc(plans, func(p *plan) bool {
 		if p.plain() {
 			return false
@@ -249,11 +266,16 @@ func (s *Settler) resolve(ctx context.Context, tx pgx.Tx, obs []payment.Observat
 			found[orderID] = append(found[orderID], o)
 		}
 	}
-	// Payments before what happened to them, whatever order the rows came in.
+	return s.strangers(inOrder(found), byPayment), outcomes, nil
+}
+
+// inOrder puts payments before what happened to them, whatever order the rows
+// came in.
+func inOrder(found map[uuid.UUID][]payment.Observation) map[uuid.UUID][]payment.Observation {
 	for _, os := range found {
 		slices.SortStableFunc(os, func(a, b payment.Observation) int { return cmp.Compare(precedence(a), precedence(b)) })
 	}
-	return s.strangers(found, byPayment), outcomes, nil
+	return found
 }
 
 // strangers turns a payment that belongs to another order into something for a

@@ -93,7 +93,7 @@ FROM (SELECT c.id FROM inbox c
         AND (c.state <> 'fetching' OR c.fetch_until <= app_now())
       ORDER BY c.next_attempt_at, c.id LIMIT $3 FOR UPDATE SKIP LOCKED) due
 WHERE i.id = due.id
-RETURNING i.id, i.provider, i.account, i.event_type, i.object_id, i.term, i.attempts, i.lost
+RETURNING i.id, i.provider, i.account, i.event_type, i.object_id, i.applier, i.term, i.seq, i.attempts, i.lost
 `
 
 type ClaimFetchesParams struct {
@@ -108,7 +108,9 @@ type ClaimFetchesRow struct {
 	Account   string
 	EventType string
 	ObjectID  string
+	Applier   string
 	Term      int32
+	Seq       int64
 	Attempts  int32
 	Lost      int32
 }
@@ -132,7 +134,9 @@ func (q *Queries) ClaimFetches(ctx context.Context, db DBTX, arg ClaimFetchesPar
 			&i.Account,
 			&i.EventType,
 			&i.ObjectID,
+			&i.Applier,
 			&i.Term,
+			&i.Seq,
 			&i.Attempts,
 			&i.Lost,
 		); err != nil {
@@ -206,7 +210,7 @@ FROM (SELECT c.id FROM inbox c
         AND (c.state <> 'fetching' OR c.fetch_until <= app_now())
       ORDER BY c.id LIMIT $3 FOR UPDATE SKIP LOCKED) due
 WHERE i.id = due.id
-RETURNING i.id, i.provider, i.account, i.event_type, i.object_id, i.term, i.attempts, i.lost
+RETURNING i.id, i.provider, i.account, i.event_type, i.object_id, i.applier, i.term, i.seq, i.attempts, i.lost
 `
 
 type ClaimStraysParams struct {
@@ -221,7 +225,9 @@ type ClaimStraysRow struct {
 	Account   string
 	EventType string
 	ObjectID  string
+	Applier   string
 	Term      int32
+	Seq       int64
 	Attempts  int32
 	Lost      int32
 }
@@ -242,7 +248,9 @@ func (q *Queries) ClaimStrays(ctx context.Context, db DBTX, arg ClaimStraysParam
 			&i.Account,
 			&i.EventType,
 			&i.ObjectID,
+			&i.Applier,
 			&i.Term,
+			&i.Seq,
 			&i.Attempts,
 			&i.Lost,
 		); err != nil {
@@ -494,51 +502,6 @@ func (q *Queries) InsertReceipts(ctx context.Context, db DBTX, arg InsertReceipt
 		arg.Headers,
 		arg.Bodies,
 		arg.SaidAt,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []uuid.UUID
-	for rows.Next() {
-		var id uuid.UUID
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const known = `-- name: Known :many
-SELECT u.id::uuid AS id
-FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS provider, unnest($3::text[]) AS account,
-             unnest($4::text[]) AS event_id, unnest($5::text[]) AS object_id, unnest($6::text[]) AS event_type) u
-WHERE EXISTS (SELECT FROM inbox i WHERE i.provider = u.provider AND i.account = u.account AND i.event_id = u.event_id
-                AND i.object_id = u.object_id AND i.event_type = u.event_type OFFSET 0)
-`
-
-type KnownParams struct {
-	Ids        []uuid.UUID
-	Providers  []string
-	Accounts   []string
-	EventIds   []string
-	ObjectIds  []string
-	EventTypes []string
-}
-
-// Which of these events are there already: uq_inbox_event, a lookup for each.
-func (q *Queries) Known(ctx context.Context, db DBTX, arg KnownParams) ([]uuid.UUID, error) {
-	rows, err := db.Query(ctx, known,
-		arg.Ids,
-		arg.Providers,
-		arg.Accounts,
-		arg.EventIds,
-		arg.ObjectIds,
-		arg.EventTypes,
 	)
 	if err != nil {
 		return nil, err
@@ -858,25 +821,53 @@ func (q *Queries) StatesOf(ctx context.Context, db DBTX, arg StatesOfParams) ([]
 	return items, nil
 }
 
-const storeFetched = `-- name: StoreFetched :execrows
-UPDATE inbox SET facts = $1, ready = true, state = 'received', fetched_at = app_now(), fetch_until = NULL, lost = 0, next_attempt_at = app_now()
-WHERE id = $2 AND term = $3 AND state = 'fetching'
+const storeFetched = `-- name: StoreFetched :many
+UPDATE inbox i SET facts = u.facts, fetched_at = app_now(), fetch_until = NULL, lost = 0,
+  state = CASE WHEN u.done AND NOT i.again THEN 'done' ELSE 'received' END,
+  ready = NOT (u.done AND i.again),
+  done_at = CASE WHEN u.done AND NOT i.again THEN app_now() END,
+  next_attempt_at = CASE WHEN u.done AND i.again THEN app_now() + interval '10 seconds' ELSE app_now() END,
+  attempts = CASE WHEN NOT u.done THEN i.attempts WHEN i.again THEN 0 ELSE i.attempts + 1 END,
+  since = CASE WHEN u.done AND i.again THEN app_now() ELSE i.since END,
+  again = i.again AND NOT u.done
+FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::int[]) AS term, unnest($3::bytea[]) AS facts, unnest($4::boolean[]) AS done) u
+WHERE i.id = u.id AND i.term = u.term AND i.state = 'fetching'
+RETURNING i.id
 `
 
 type StoreFetchedParams struct {
-	Facts []byte
-	ID    uuid.UUID
-	Term  int32
+	Ids   []uuid.UUID
+	Terms []int32
+	Facts [][]byte
+	Dones []bool
 }
 
 // Stores what was fetched, at the fetcher's own term only: an older fetch never
-// replaces a newer one.
-func (q *Queries) StoreFetched(ctx context.Context, db DBTX, arg StoreFetchedParams) (int64, error) {
-	result, err := db.Exec(ctx, storeFetched, arg.Facts, arg.ID, arg.Term)
+// replaces a newer one. What is done has its effects in the same transaction; if
+// it was said again meanwhile, it is fetched again.
+func (q *Queries) StoreFetched(ctx context.Context, db DBTX, arg StoreFetchedParams) ([]uuid.UUID, error) {
+	rows, err := db.Query(ctx, storeFetched,
+		arg.Ids,
+		arg.Terms,
+		arg.Facts,
+		arg.Dones,
+	)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	var items []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const unclaim = `-- name: Unclaim :execrows
