@@ -113,7 +113,7 @@ func (s *Server) announceSetup(ctx context.Context, w io.Writer) error {
 	if err != nil || secret == "" {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "There is no operator yet. Open this link once, within an hour, to become the first:\n  %s/setup/%s\n", s.cfg.PublicURL, secret)
+	_, err = fmt.Fprintf(w, "There is no operator yet. Open this link once, within a day, to become the first:\n  %s/setup/%s\n", s.cfg.PublicURL, secret)
 	return err
 }
 
