@@ -280,7 +280,7 @@ func FuzzDownload(f *testing.F) {
 			}
 			require.Equal(t, "multipart/byteranges", kind)
 			parts := multipart.NewReader(got.Body, params["boundary"])
-			for p, err := parts.NextPart(); err != io.EOF; p, err = parts.NextPart() { //nolint:errorlint // as it is given
+			for p, err := parts.NextPart(); err != io.EOF; p, err = parts.NextPart() {
 				require.NoError(t, err)
 				b, err := io.ReadAll(p)
 				require.NoError(t, err)

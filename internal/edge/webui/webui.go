@@ -224,7 +224,8 @@ func form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 // browser asks for it; anything else becomes the library.
 func localPath(s string) string {
 	u, err := url.Parse(s)
-	if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.ContainsAny(s, `\ `) {
+	strange := strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' })
+	if err != nil || strange || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") {
 		return "/library"
 	}
 	return s
