@@ -82,6 +82,9 @@ func expose(original []byte, format string, shrink, side int) (picture, error) {
 
 // smaller is the picture with a long side, if it is larger.
 func (p picture) smaller(side int) (picture, error) {
+	if max(p.width, p.height) <= side {
+		return p, nil
+	}
 	var out C.struct_pixels
 	failed := C.reduce(p.data(), C.int(p.width), C.int(p.height), C.int(side), &out) //nolint:gocritic // of what cgo makes of it
 	return taken(out, failed)
