@@ -3,6 +3,7 @@ package app
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,7 +16,7 @@ import (
 const asProgram = "TEST_AS_PROOFROOM"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
+	if os.Getenv(asProgram) != "" && !slices.Contains(os.Args, "-test.fuzzworker") {
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	// For the processes that tests start, and not for those that ask pgtest for a

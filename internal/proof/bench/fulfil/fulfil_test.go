@@ -137,9 +137,9 @@ func (l *lab) fuse(t *testing.T, s load.Set) {
 	pool, err := openPool(t.Context(), l.url, pg.AppRole, 4)
 	require.NoError(t, err)
 	defer pool.Close()
-	r := inbox.NewReceiver(pool, slog.New(slog.DiscardHandler), map[string]payment.Fulfiller{
+	r := inbox.NewReceiver(pool, slog.New(slog.DiscardHandler), &inbox.AtOnce{Pool: pool, By: map[string]payment.Fulfiller{
 		payment.ApplierOrder: settle.New(ledger.New(), outbox.Store{Host: "localhost"}, noJobs{}),
-	}, func() {})
+	}}, func() {})
 	var wg sync.WaitGroup
 	for _, e := range s.Stripe(time.Now()) {
 		receipt, err := adapter.Verify(t.Context(), time.Now(), e.Header, e.Body)
