@@ -318,6 +318,14 @@ func (t *traffic) settled(ctx context.Context) error {
 	if err := atRest(ctx, w); err != nil {
 		return err
 	}
+	// Whose sender died is taken up by another when the lease is over.
+	err := w.Until(ctx, "no message is in mid-air", func() (bool, error) {
+		n, err := w.Int(ctx, `SELECT count(*) FROM messages WHERE state = 'sending'`)
+		return n == 0, err
+	})
+	if err != nil {
+		return err
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for orderID := range t.paid {
