@@ -56,6 +56,10 @@ type Launch struct {
 	Darkroom bool
 }
 
+// StoreFirst is the setting of an instance that only stores events before it
+// answers them, and works them afterwards.
+const StoreFirst = "PROOFROOM_STORE_FIRST=true"
+
 // Start starts another instance. faults are orders for its fault points, which
 // only the proof build obeys.
 func (w *World) Start(ctx context.Context, name string, faults ...string) (*Instance, error) {

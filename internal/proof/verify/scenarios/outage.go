@@ -330,7 +330,9 @@ func poisoned(ctx context.Context, w *verify.World, round int) error {
 		return err
 	}
 	defer hold.Open()
-	drain, err := w.Start(ctx, fmt.Sprintf("drain-%d", round), hold.At("inbox.before_apply"))
+	drain, err := w.Launch(ctx, verify.Launch{
+		Name: fmt.Sprintf("drain-%d", round), Faults: []string{hold.At("inbox.before_apply")}, Env: []string{verify.StoreFirst},
+	})
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,8 @@ var c03 = verify.Scenario{
 const newsInHand = "inbox.before_apply"
 
 // raceAt replaces the instances by two that are held at a point: newsInHand, or
-// further on.
+// further on. They store events first, so that whoever sends one has its answer
+// while its news is held; W01, W07 and Z01 race those that are fulfilled at once.
 func raceAt(ctx context.Context, w *verify.World, point string) ([]*verify.Instance, *verify.Barrier, error) {
 	hold, err := w.NewBarrier(ctx)
 	if err != nil {
@@ -68,7 +69,7 @@ func raceAt(ctx context.Context, w *verify.World, point string) ([]*verify.Insta
 	}
 	var racers []*verify.Instance
 	for _, name := range []string{"X", "Y"} {
-		i, err := w.Start(ctx, name, hold.At(point))
+		i, err := w.Launch(ctx, verify.Launch{Name: name, Faults: []string{hold.At(point)}, Env: []string{verify.StoreFirst}})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -57,10 +57,27 @@ var w01 = verify.Scenario{
 	},
 }
 
-// points of an event's way at which the process dies, in its order.
-var points = []string{
-	"inbox.before_store", "inbox.in_store", "inbox.after_store", "webhook.before_answer",
-	"inbox.before_apply", "settle.after_facts", "settle.after_grants", "settle.after_ledger", "settle.before_commit", "inbox.after_apply",
+// points of an event's way at which the process dies, in its order: where it is
+// fulfilled with its receipt, and where it is stored first.
+var points = []struct {
+	name       string
+	storeFirst bool
+}{
+	{"inbox.before_store", false},
+	{"inbox.before_fulfil", false},
+	{"settle.after_grants", false},
+	{"settle.after_ledger", false},
+	{"settle.before_commit", false},
+	{"inbox.in_fulfil", false},
+	{"inbox.after_fulfil", false},
+	{"inbox.in_store", true},
+	{"inbox.after_store", true},
+	{"webhook.before_answer", true},
+	{"inbox.before_apply", true},
+	{"settle.after_grants", true},
+	{"settle.after_ledger", true},
+	{"settle.before_commit", true},
+	{"inbox.after_apply", true},
 }
 
 // The process dies at each point between the receipt of an event and its effect.
@@ -72,11 +89,11 @@ var w04 = verify.Scenario{
 	Run: func(ctx context.Context, w *verify.World) error {
 		for range w.Rounds {
 			for _, point := range points {
-				if w.Focus != "" && w.Focus != point {
+				if w.Focus != "" && w.Focus != point.name {
 					continue
 				}
-				if err := killedOnTheWay(ctx, w, point); err != nil {
-					return fmt.Errorf("%s: %w", point, err)
+				if err := killedOnTheWay(ctx, w, point.name, point.storeFirst); err != nil {
+					return fmt.Errorf("%s: %w", point.name, err)
 				}
 			}
 			w.Count(verify.Rounds, 1)
@@ -85,7 +102,7 @@ var w04 = verify.Scenario{
 	},
 }
 
-func killedOnTheWay(ctx context.Context, w *verify.World, point string) error {
+func killedOnTheWay(ctx context.Context, w *verify.World, point string, storeFirst bool) error {
 	survivor := w.Instances[0]
 	_, orderID, err := w.NewOrder(ctx, 1)
 	if err != nil {
@@ -98,7 +115,11 @@ func killedOnTheWay(ctx context.Context, w *verify.World, point string) error {
 	defer hold.Open()
 	// Held first and killed from outside then, so that whatever else this
 	// process would do before it dies, such as answering, it has time to do.
-	victim, err := w.Start(ctx, "victim", hold.At(point))
+	as := verify.Launch{Name: "victim", Faults: []string{hold.At(point)}}
+	if storeFirst {
+		as.Env = []string{verify.StoreFirst}
+	}
+	victim, err := w.Launch(ctx, as)
 	if err != nil {
 		return err
 	}
