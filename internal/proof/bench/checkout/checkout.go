@@ -241,7 +241,7 @@ func (r *run) round(ctx context.Context, side Side, n int) (Round, error) {
 	if err := errors.Join(append(errs, err, uerr, ctx.Err(), finish())...); err != nil {
 		return Round{}, err
 	}
-	all := bench.Latencies(slices.Concat(took...))
+	all := slices.Concat(took...)
 	per := func(d time.Duration) float64 { return bench.Round(float64(d.Microseconds())/float64(n), 0) }
 	return Round{
 		Side: side, Orders: n, Seconds: bench.Round(elapsed.Seconds(), 3), PerS: bench.Round(float64(n)/elapsed.Seconds(), 0),
